@@ -3,13 +3,15 @@ import type { IForbiddenRuleType } from 'dependency-cruiser'
 
 // The rooms of src/, from the ground up, and what each may import beside itself.
 const rooms: Readonly<Record<string, readonly string[]>> = {
-  memory: [],
-  transport: ['memory'],
-  worker: ['transport'],
-  runtime: ['transport'],
-  metrics: ['transport'],
-  user: ['memory', 'transport', 'worker', 'runtime', 'metrics'],
-  index: ['user'],
+  errors: [],
+  memory: ['errors'],
+  metrics: ['errors'],
+  transport: ['errors', 'memory'],
+  worker: ['errors', 'memory', 'metrics', 'transport'],
+  client: ['errors', 'memory', 'metrics', 'transport'],
+  runtime: ['errors', 'memory', 'transport'],
+  user: ['errors', 'memory', 'metrics', 'transport', 'worker', 'client', 'runtime'],
+  index: ['user', 'errors', 'worker'],
   integrations: ['index'],
   cli: ['index'],
   dashboard: ['index'],
@@ -17,7 +19,8 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 
 // A room is the folder of its name, but for these.
 const files = new Map([
-  ['user', '^src/(flow|step|task|handler|errors|defaults)[.]ts$'],
+  ['errors', '^src/errors[.]ts$'],
+  ['user', '^src/(flow|step|task|handler|options|defaults)[.]ts$'],
   ['index', '^src/index[.]ts$'],
 ])
 

@@ -1,0 +1,158 @@
+/**
+ * Finds the ink in a grey picture, whichever way round it is, on paper that is not evenly lit.
+ *
+ * The paper is taken for a smooth surface, a quadratic polynomial in x and y: fitted first to the
+ * rim of the picture, which is mostly paper, then to all that is not ink. Ink is what differs from
+ * it, in the direction in which more differs. Unlike a local threshold this does not care how
+ * fat the strokes are.
+ */
+
+import { components, type Component } from './components.ts'
+import { otsu, percentile } from './levels.ts'
+import { fitSurface } from './surface.ts'
+
+/** A picture in one channel. */
+export interface Picture {
+  /** `width * height` values, row after row. */
+  readonly values: Float32Array
+  readonly width: number
+  readonly height: number
+}
+
+/** Levels (of 255) by which ink has to differ from the paper. */
+const MIN_CONTRAST = 16
+/** Width of the rim, as a share of the shorter side. */
+const RIM = 0.06
+/** Ink is kept from this share of its full strength on: below are shadows, JPEG rings, pencil dust. */
+const FAINTEST = 0.15
+/** A patch of ink smaller than this share of the largest is a speck. */
+const SPECK = 0.05
+/** Pixels of the smallest patch that can be a digit. */
+const MIN_PATCH = 20
+/** A patch is a sheet of paper when its box takes this share of the picture … */
+const SHEET_SIZE = 0.3
+/** … it fills this share of the box, as only a very fat digit would … */
+const SHEET_FILL = 0.6
+/** … and lies along this share of the box's four sides, as no fat digit does. */
+const SHEET_SIDES = 0.75
+/** What is cut off around a sheet, as a share of its sides. */
+const SHEET_EDGE = 0.04
+
+/**
+ * @param grey - values in 0..255
+ * @returns ink in 0..1, of the size of the picture or of the sheet found in it; nothing where there
+ *   is no ink
+ */
+export function findInk(grey: Picture): Picture | undefined {
+  const found = separate(grey)
+  if (found === undefined) return undefined
+  if (!isSheet(found.largest, found.labels, grey)) return found.ink
+  // A sheet on a table, a canvas in a frame: the digit is what differs inside.
+  return (separate(cut(grey, found.largest)) ?? found).ink
+}
+
+interface Separated {
+  /** 0..1, specks removed. */
+  readonly ink: Picture
+  readonly largest: Component
+  readonly labels: Uint16Array
+}
+
+function separate(grey: Picture): Separated | undefined {
+  const { width, height } = grey
+  const difference = fromPaper(grey)
+  const threshold = otsu(difference)
+  // How strong full ink is: the upper quartile of what is above the threshold.
+  const strength = percentile(
+    difference.filter((value) => value > threshold),
+    0.75,
+  )
+  if (strength < MIN_CONTRAST) return undefined
+
+  const faintest = strength * FAINTEST
+  const values = difference.map((value) =>
+    Math.min(Math.max((value - faintest) / (strength - faintest), 0), 1),
+  )
+  const { patches, labels } = components({ values, width, height }, FAINTEST)
+  const digit = withoutSpecks(patches, width, height)
+  const [largest] = digit
+  if (largest === undefined) return undefined
+
+  const kept = new Set(digit.map(({ label }) => label))
+  for (let i = 0; i < values.length; i++) {
+    if (values[i]! > 0 && !kept.has(labels[i]!)) values[i] = 0
+  }
+  return { ink: { values, width, height }, largest, labels }
+}
+
+/** By how many levels each pixel differs from the paper in the direction of the ink; never below 0. */
+function fromPaper({ values, width, height }: Picture): Float32Array {
+  const rim = Math.max(1, Math.round(Math.min(width, height) * RIM))
+  const onRim = (x: number, y: number): boolean =>
+    x < rim || y < rim || x >= width - rim || y >= height - rim
+
+  const rimPaper = fitSurface({ values, width, height }, onRim)
+  let dark = 0
+  let light = 0
+  for (let i = 0; i < values.length; i++) {
+    const off = rimPaper[i]! - values[i]!
+    // Squared, so that few pixels of strong ink count for more than many of weak shadow.
+    if (off > 0) dark += off * off
+    else light += off * off
+  }
+  const direction = dark >= light ? 1 : -1
+  const above = (paper: Float32Array): Float32Array =>
+    paper.map((level, i) => Math.max(0, (level - values[i]!) * direction))
+
+  const first = above(rimPaper)
+  const limit = Math.max(otsu(first) / 2, 2)
+  return above(fitSurface({ values, width, height }, (x, y) => first[y * width + x]! < limit))
+}
+
+/** Largest first, without specks and without what only runs along the rim, as the edge of a scan. */
+function withoutSpecks(
+  patches: readonly Component[],
+  width: number,
+  height: number,
+): Component[] {
+  const rim = Math.max(1, Math.round(Math.min(width, height) * RIM))
+  const onRim = ({ left, right, top, bottom }: Component): boolean =>
+    right <= rim || bottom <= rim || left >= width - rim || top >= height - rim
+  const real = patches.filter(({ area, peak }) => area >= MIN_PATCH && peak > 0.5)
+  const inside = real.filter((patch) => !onRim(patch))
+  const candidates = (inside.length > 0 ? inside : real).sort((a, b) => b.area - a.area)
+  return candidates.filter(({ area }) => area >= SPECK * candidates[0]!.area)
+}
+
+function isSheet(patch: Component, labels: Uint16Array, { width, height }: Picture): boolean {
+  const { label, area, left, right, top, bottom } = patch
+  const box = (right - left) * (bottom - top)
+  if (box < SHEET_SIZE * width * height || area < SHEET_FILL * box) return false
+  const inset = 2 // pixels: the sides themselves may be ragged
+  let [along, count] = [0, 0]
+  const look = (x: number, y: number): void => {
+    count++
+    if (labels[y * width + x] === label) along++
+  }
+  for (let x = left + inset; x < right - inset; x++) {
+    look(x, top + inset)
+    look(x, bottom - 1 - inset)
+  }
+  for (let y = top + inset; y < bottom - inset; y++) {
+    look(left + inset, y)
+    look(right - 1 - inset, y)
+  }
+  return along >= SHEET_SIDES * count
+}
+
+function cut({ values, width }: Picture, { left, right, top, bottom }: Component): Picture {
+  const edgeX = Math.ceil((right - left) * SHEET_EDGE)
+  const edgeY = Math.ceil((bottom - top) * SHEET_EDGE)
+  const part = { width: right - left - 2 * edgeX, height: bottom - top - 2 * edgeY }
+  const inside = new Float32Array(part.width * part.height)
+  for (let y = 0; y < part.height; y++) {
+    const from = (top + edgeY + y) * width + left + edgeX
+    inside.set(values.subarray(from, from + part.width), y * part.width)
+  }
+  return { values: inside, ...part }
+}

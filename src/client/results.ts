@@ -1,0 +1,158 @@
+import { ownedByActor } from '../memory/block-table.ts'
+import { canSeal } from '../memory/sealed-buffer.ts'
+import type { PayloadOpener, PayloadPlacer, PayloadReference } from '../transport/codec.ts'
+import type { Control } from '../transport/control.ts'
+import { Payloads } from '../transport/payloads.ts'
+
+/** What the registry remembers of a lease: an object, so that an explicit release can strike it out. */
+interface Held {
+  readonly block: number
+}
+
+/**
+ * The payloads that this client's program holds. A block stays while a result lies in it or a task in flight borrows
+ * it: both are counted here, in the one process that owns the block.
+ */
+export class Results implements PayloadOpener, PayloadPlacer {
+  readonly #control: Control
+  readonly #payloads: Payloads
+  readonly #uses = new Map<number, number>()
+  readonly #forgotten = new FinalizationRegistry<Held>(({ block }) => this.#drop(block))
+  #lent: number[] = []
+  #opened: ArrayBuffer[] = []
+  #slot = 0
+
+  constructor(control: Control) {
+    this.#control = control
+    this.#payloads = new Payloads(control)
+  }
+
+  /** Pages that the program holds. */
+  get heldBlocks(): number {
+    return this.#uses.size
+  }
+
+  /** Begins to place the payloads of a task. */
+  begin(slot: number, generation: number): void {
+    this.#slot = slot
+    this.#lent = []
+    this.#payloads.begin(slot, generation, 0)
+  }
+
+  /** What the task just placed borrows from the program; give it to {@link giveBack} when the task is settled. */
+  takeLent(): readonly number[] {
+    return this.#lent
+  }
+
+  place(value: ArrayBuffer | ArrayBufferView): PayloadReference | undefined {
+    const buffer = ArrayBuffer.isView(value) ? value.buffer : value
+    const range = this.#control.leases.rangeOf(buffer)
+    if (range === undefined) return this.#payloads.place(value)
+    // A result of an earlier task: the block is shared, not copied.
+    this.#use(range.block)
+    this.#lent.push(range.block)
+    const byteOffset = ArrayBuffer.isView(value) ? value.byteOffset : 0
+    return { block: range.block, offset: range.offset + byteOffset, length: value.byteLength }
+  }
+
+  allocate(length: number): number {
+    return this.#payloads.allocate(length)
+  }
+
+  /** Takes back what was placed for a task that could not be admitted. */
+  abandon(slot: number): void {
+    this.giveBack(this.#lent)
+    this.#lent = []
+    this.#payloads.releaseAll(slot)
+  }
+
+  giveBack(blocks: readonly number[]): void {
+    for (const block of blocks) this.#drop(block)
+  }
+
+  /** Begins to open the payloads of a finished task. */
+  beginOpening(slot: number): void {
+    this.#slot = slot
+    this.#opened = []
+  }
+
+  /** The leases opened since {@link beginOpening}. */
+  takeOpened(): readonly ArrayBuffer[] {
+    return this.#opened
+  }
+
+  open(
+    block: number,
+    offset: number,
+    length: number,
+  ): { readonly buffer: ArrayBuffer; readonly byteOffset: number } {
+    const { leases } = this.#control
+    if (!canSeal) {
+      // Without a guard against being moved away, a lease could outlive its block: the program gets a copy.
+      const copy = leases.withBytes(block, offset, length, (bytes) => bytes.slice().buffer)
+      return { buffer: copy, byteOffset: 0 }
+    }
+    this.#adopt(block)
+    const buffer = leases.open(block, offset, length)
+    this.#forgotten.register(buffer, { block }, buffer)
+    this.#opened.push(buffer)
+    return { buffer, byteOffset: 0 }
+  }
+
+  /** Releases all blocks that still belong to the slot. */
+  releaseSlot(slot: number): void {
+    this.#payloads.releaseAll(slot)
+  }
+
+  /** Ends leases before the garbage collector would. */
+  release(buffers: Iterable<ArrayBufferLike>): void {
+    const { leases } = this.#control
+    for (const buffer of buffers) {
+      const range = leases.rangeOf(buffer)
+      if (range === undefined) continue
+      this.#forgotten.unregister(buffer)
+      leases.close(buffer as ArrayBuffer)
+      this.#drop(range.block)
+    }
+  }
+
+  /** Makes the client the owner of a block that came with a finished task. */
+  #adopt(block: number): void {
+    const { blocks, tasks, actor } = this.#control
+    if (!this.#uses.has(block)) {
+      this.#unlink(block, tasks.firstBlock(this.#slot))
+      blocks.transfer(block, ownedByActor(actor))
+    }
+    this.#use(block)
+  }
+
+  #unlink(block: number, first: number): void {
+    const { blocks, tasks } = this.#control
+    if (first === block) {
+      tasks.setFirstBlock(this.#slot, blocks.next(block))
+      return
+    }
+    for (let before = first; before >= 0; before = blocks.next(before)) {
+      if (blocks.next(before) === block) {
+        blocks.setNext(before, blocks.next(block))
+        return
+      }
+    }
+  }
+
+  #use(block: number): void {
+    this.#uses.set(block, (this.#uses.get(block) ?? 0) + 1)
+  }
+
+  #drop(block: number): void {
+    const uses = this.#uses.get(block)
+    if (uses === undefined) return
+    if (uses > 1) {
+      this.#uses.set(block, uses - 1)
+      return
+    }
+    this.#uses.delete(block)
+    this.#control.blocks.release(block)
+    this.#control.wakeMemoryWaiters()
+  }
+}

@@ -1,0 +1,42 @@
+import { availableParallelism } from 'node:os'
+
+/** Values that apply where an option is not given. One line each, with its unit. */
+export const flowDefaults: {
+  readonly maxPending: number
+  readonly priorities: number
+  readonly payloadThreshold: number
+  readonly inlineBytes: number
+  readonly memoryShare: number
+  readonly spin: number
+  readonly processTimeout: number
+  readonly startTimeout: number
+  readonly stopTimeout: number
+} = Object.freeze({
+  maxPending: 16_384, // tasks
+  priorities: 1, // classes
+  payloadThreshold: 32_768, // bytes: smaller binary fields travel beside the others
+  inlineBytes: 2_048, // bytes of encoded fields that fit beside a task's header
+  memoryShare: 0.25, // of the memory that the process may use
+  spin: availableParallelism() > 1 ? 0.05 : 0, // ms to look for work before going to sleep
+  processTimeout: 5_000, // ms
+  startTimeout: 300_000, // ms
+  stopTimeout: 10_000, // ms
+})
+
+export const stepDefaults: {
+  readonly nprocs: number
+  readonly batchSize: number
+  readonly batchTimeout: number
+  readonly concurrency: number
+  readonly minQueueSize: number
+  readonly queueBatches: number
+  readonly isolation: 'process' | 'thread'
+} = Object.freeze({
+  nprocs: 1, // workers
+  batchSize: 1, // tasks
+  batchTimeout: 0, // ms to wait for a full batch; 0 takes what is there
+  concurrency: 1, // batches at once, for async handlers
+  minQueueSize: 20, // tasks that may wait in front of the step, at least …
+  queueBatches: 3, // … and this many batches
+  isolation: process.platform === 'linux' ? 'process' : 'thread',
+})

@@ -1,0 +1,215 @@
+/** The codes of all errors of this library: stable, documented, safe to compare with. */
+export type AqueductErrorCode =
+  | 'AQ_INVALID_OPTION'
+  | 'AQ_INVALID_HANDLER'
+  | 'AQ_INVALID_TASK'
+  | 'AQ_TASK_IN_FLIGHT'
+  | 'AQ_UNSERIALIZABLE'
+  | 'AQ_CORRUPT'
+  | 'AQ_PAYLOAD_TOO_LARGE'
+  | 'AQ_OUT_OF_MEMORY'
+  | 'AQ_NOT_RUNNING'
+  | 'AQ_START_FAILED'
+  | 'AQ_START_TIMEOUT'
+  | 'AQ_FLOW_IN_WORKER'
+  | 'AQ_QUEUE_FULL'
+  | 'AQ_TIMEOUT'
+  | 'AQ_CANCELLED'
+  | 'AQ_HANDLER_FAILED'
+  | 'AQ_WORKER_DIED'
+  | 'AQ_STOPPED'
+  | 'AQ_UNSUPPORTED'
+
+const brand = Symbol.for('aqueduct-ts.error')
+
+/** Options of every error: the data that its message is built from, and its cause. */
+export interface ErrorDetails {
+  readonly cause?: unknown
+}
+
+/**
+ * Base of all errors of this library. `code` is stable; the message names what was found and the way out.
+ *
+ * @example
+ * ```ts
+ * import { AqueductError } from 'aqueduct-ts'
+ *
+ * const error: unknown = new AqueductError('AQ_QUEUE_FULL', 'the queue is full')
+ * if (AqueductError.is(error, 'AQ_QUEUE_FULL')) console.log(error.message)
+ * ```
+ */
+export class AqueductError extends Error {
+  readonly code: AqueductErrorCode
+
+  constructor(code: AqueductErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.name = new.target.name
+    this.code = code
+    Object.defineProperty(this, brand, { value: true })
+  }
+
+  /** Whether `value` is an error of this library (of any copy of it), and of that code if one is given. */
+  static is(value: unknown, code?: AqueductErrorCode): value is AqueductError {
+    return (
+      value instanceof Error &&
+      brand in value &&
+      (code === undefined || (value as unknown as AqueductError).code === code)
+    )
+  }
+}
+
+/** An option that is unknown, of the wrong type or out of range. Thrown at construction. */
+export class InvalidOptionError extends AqueductError {
+  readonly option: string
+
+  constructor(option: string, message: string) {
+    super('AQ_INVALID_OPTION', message)
+    this.option = option
+  }
+}
+
+/** A handler class that a worker could not find or use. */
+export class InvalidHandlerError extends AqueductError {
+  readonly handler: string
+
+  constructor(handler: string, message: string, details: ErrorDetails = {}) {
+    super('AQ_INVALID_HANDLER', message, details)
+    this.handler = handler
+  }
+}
+
+/** A task of a class that the flow does not handle, or one that is being processed already. */
+export class InvalidTaskError extends AqueductError {
+  constructor(message: string, code: 'AQ_INVALID_TASK' | 'AQ_TASK_IN_FLIGHT' = 'AQ_INVALID_TASK') {
+    super(code, message)
+  }
+}
+
+/** A field whose value cannot travel to a worker, or a message that cannot be read. */
+export class CodecError extends AqueductError {
+  /** Where in the task the value was found, as `field.key[0]`. */
+  readonly path: string
+
+  constructor(
+    code: 'AQ_UNSERIALIZABLE' | 'AQ_CORRUPT',
+    message: string,
+    path: string,
+    details: ErrorDetails = {},
+  ) {
+    super(code, message, details)
+    this.path = path
+  }
+}
+
+/** A payload that does not fit the flow's shared memory even when all of it is free. */
+export class PayloadTooLargeError extends AqueductError {
+  readonly bytes: number
+  readonly maxBytes: number
+
+  constructor(bytes: number, maxBytes: number) {
+    super(
+      'AQ_PAYLOAD_TOO_LARGE',
+      `a payload of ${bytes} bytes is larger than the ${maxBytes} bytes that a task may take of the flow's shared memory; raise the flow's \`memory\``,
+    )
+    this.bytes = bytes
+    this.maxBytes = maxBytes
+  }
+}
+
+/** Shared memory stayed exhausted until the task's deadline. */
+export class OutOfMemoryError extends AqueductError {
+  constructor(message: string) {
+    super('AQ_OUT_OF_MEMORY', message)
+  }
+}
+
+/** The flow is not running: not started yet, stopping, stopped or failed. */
+export class NotRunningError extends AqueductError {
+  readonly state: string
+
+  constructor(state: string) {
+    super(
+      'AQ_NOT_RUNNING',
+      `the flow is ${state}: tasks are accepted between start() and stop() only`,
+    )
+    this.state = state
+  }
+}
+
+/** A flow could not start. Every worker that it had started is gone when this is thrown. */
+export class StartError extends AqueductError {
+  constructor(
+    message: string,
+    details: ErrorDetails & {
+      readonly code?: 'AQ_START_FAILED' | 'AQ_START_TIMEOUT' | 'AQ_FLOW_IN_WORKER'
+    } = {},
+  ) {
+    super(details.code ?? 'AQ_START_FAILED', message, details)
+  }
+}
+
+/** Too many tasks are pending; see the flow's `maxPending`. */
+export class QueueFullError extends AqueductError {
+  readonly maxPending: number
+
+  constructor(maxPending: number) {
+    super(
+      'AQ_QUEUE_FULL',
+      `${maxPending} tasks are pending, the most that the flow admits (\`maxPending\`); try again later`,
+    )
+    this.maxPending = maxPending
+  }
+}
+
+/** The task was not finished by its deadline. */
+export class TaskTimeoutError extends AqueductError {
+  /** The timeout that was given, in milliseconds. */
+  readonly timeout: number
+
+  constructor(timeout: number) {
+    super('AQ_TIMEOUT', `the task was not finished within ${timeout} ms`)
+    this.timeout = timeout
+  }
+}
+
+/** The caller's signal was aborted; `cause` is its reason. */
+export class TaskCancelledError extends AqueductError {
+  constructor(reason: unknown) {
+    super('AQ_CANCELLED', 'the task was cancelled by its caller', { cause: reason })
+  }
+}
+
+/** A handler threw for this task; `cause` is what it threw, with the worker's stack. */
+export class HandlerError extends AqueductError {
+  constructor(cause: unknown) {
+    const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
+    super('AQ_HANDLER_FAILED', `the handler failed: ${what}`, { cause })
+  }
+}
+
+/** The worker process or thread that was handling the task ended. */
+export class WorkerDiedError extends AqueductError {
+  readonly step: string
+  readonly pid: number
+  readonly exitCode: number | undefined
+  readonly signal: string | undefined
+
+  constructor(step: string, pid: number, exitCode: number | undefined, signal: string | undefined) {
+    const how = signal === undefined ? `exit code ${exitCode}` : signal
+    super(
+      'AQ_WORKER_DIED',
+      `the worker ${pid} of step ${step} ended with ${how} while it was handling the task`,
+    )
+    this.step = step
+    this.pid = pid
+    this.exitCode = exitCode
+    this.signal = signal
+  }
+}
+
+/** The flow was stopped before the task was finished. */
+export class FlowStoppedError extends AqueductError {
+  constructor() {
+    super('AQ_STOPPED', 'the flow was stopped before the task was finished')
+  }
+}

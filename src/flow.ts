@@ -1,0 +1,447 @@
+import { totalmem } from 'node:os'
+import { Client } from './client/client.ts'
+import { flowDefaults } from './defaults.ts'
+import {
+  AqueductError,
+  InvalidOptionError,
+  InvalidTaskError,
+  NotRunningError,
+  StartError,
+} from './errors.ts'
+import type { HandlerClass } from './handler.ts'
+import { libc } from './memory/libc.ts'
+import {
+  checkOptions,
+  duration,
+  finiteDuration,
+  integer,
+  object,
+  signal as signalRule,
+} from './options.ts'
+import { FlowMemory } from './runtime/memory-files.ts'
+import { OutputLabeller } from './runtime/output.ts'
+import { type StepPlan, Supervisor, type WorkerReport } from './runtime/supervisor.ts'
+import { FlowStep, taskClassesOf } from './step.ts'
+import { BaseTask } from './task.ts'
+import { monotonic } from './transport/clock.ts'
+import { Control, type FlowShape } from './transport/control.ts'
+import { isFlowWorker, reportFlowStart } from './worker/flow-worker.ts'
+
+/** Where a flow is in its life. `failed`: a step's workers could not be kept alive. */
+export type FlowState = 'created' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
+
+/** Where a flow tells what happened. pino's interface; the console's methods fit as well. */
+export interface FlowLogger {
+  info(data: object, message: string): void
+  warn(data: object, message: string): void
+  error(data: object, message: string): void
+}
+
+/** Options of a {@link Flow}. */
+export interface FlowOptions {
+  /** Cap of the shared memory for payloads, in bytes. Default: a quarter of what the process may use. */
+  readonly memory?: number
+  /** Tasks that may be pending at once; more are refused with `QueueFullError`. Default 16,384. */
+  readonly maxPending?: number
+  /** Number of priority classes, 0 (lowest) to n - 1. Default 1. */
+  readonly queuePriorities?: number
+  /** Binary fields of at least so many bytes lie in shared memory. Default 32 KiB. */
+  readonly payloadThreshold?: number
+  /** Longest time to look for work before going to sleep, in milliseconds; 0 never looks. Default 0.05. */
+  readonly spin?: number
+  /** Where the flow tells of deaths and restarts. Default: warnings on standard error. */
+  readonly logger?: FlowLogger
+}
+
+/** Options of {@link Flow.process}. */
+export interface ProcessOptions {
+  /** Milliseconds until the task must be finished; Infinity for no limit. Default 5,000. */
+  readonly timeout?: number
+  /** Cancels the task when it is aborted. */
+  readonly signal?: AbortSignal
+  /** 0 (lowest, the default) to `queuePriorities` - 1; larger numbers are taken as the highest. */
+  readonly priority?: number
+}
+
+/** Options of {@link Flow.start}. */
+export interface StartOptions {
+  /** Milliseconds until every worker must be ready. Default 300,000. */
+  readonly timeout?: number
+}
+
+/** Options of {@link Flow.stop}. */
+export interface StopOptions {
+  /** Finish what is admitted (default), or fail it at once. */
+  readonly graceful?: boolean
+  /** Milliseconds for all of it; then workers are ended by force. Default 10,000. */
+  readonly timeout?: number
+}
+
+/** A flow in figures. */
+export interface FlowStats {
+  /** admitted = completed + failed + timedOut + cancelled + pending, at every moment. */
+  readonly tasks: {
+    readonly admitted: number
+    readonly completed: number
+    readonly failed: number
+    readonly timedOut: number
+    readonly cancelled: number
+    readonly pending: number
+    readonly rejected: number
+  }
+  readonly workers: readonly WorkerReport[]
+  readonly memory: {
+    /** Blocks with an owner: a task in flight, or a program that holds a result. */
+    readonly blocksInUse: number
+    readonly bytesInUse: number
+    /** Bytes that the system has given, in use or warm for the next task. */
+    readonly bytesCommitted: number
+    readonly bytesMax: number
+  }
+}
+
+const flowRules = {
+  memory: integer(4096),
+  maxPending: integer(1, 131_072),
+  queuePriorities: integer(1, 32),
+  payloadThreshold: integer(1),
+  spin: finiteDuration(0),
+  logger: object,
+} as const
+
+const processRules = { timeout: duration(0), signal: signalRule, priority: integer(0) } as const
+const startRules = { timeout: finiteDuration(0) } as const
+const stopRules = {
+  graceful: { expects: 'true or false', accepts: (value: unknown) => typeof value === 'boolean' },
+  timeout: finiteDuration(0),
+} as const
+
+/** The client that lives in the process that started the flow. */
+const PARENT_CLIENT = 0
+const NO_OPTIONS: ProcessOptions = Object.freeze({})
+
+const warnings: FlowLogger = {
+  info: () => undefined,
+  warn: (_, message) => process.stderr.write(`[aqueduct] ${message}\n`),
+  error: (_, message) => process.stderr.write(`[aqueduct] ${message}\n`),
+}
+
+/**
+ * A pipeline of steps, each in worker processes of its own, joined by queues in shared memory.
+ *
+ * @example
+ * ```ts
+ * import { Flow, FlowStep } from 'aqueduct-ts'
+ * import { SumHandler, SumTask } from './sum.ts'
+ *
+ * await using flow = new Flow([new FlowStep(SumHandler, { nprocs: 2, batchSize: 16 })])
+ * await flow.start()
+ * const { sum } = await flow.process(new SumTask(10), { timeout: 5_000 })
+ * ```
+ */
+export class Flow<Task extends BaseTask> implements AsyncDisposable {
+  readonly #steps: readonly FlowStep<Task, never>[]
+  readonly #names: readonly string[]
+  readonly #options: Required<Omit<FlowOptions, 'logger'>> & { readonly logger: FlowLogger }
+  readonly #taskClasses = new Map<unknown, number>()
+  readonly #output = new OutputLabeller()
+  #state: FlowState = 'created'
+  #control: Control | undefined
+  #client: Client | undefined
+  #supervisor: Supervisor | undefined
+  #memory: FlowMemory | undefined
+  #stopped: Promise<void> | undefined
+
+  /** @throws InvalidOptionError, InvalidHandlerError */
+  constructor(
+    steps: readonly (FlowStep<Task, never> | HandlerClass<Task, readonly []>)[],
+    options: FlowOptions = {},
+  ) {
+    if (process.platform !== 'linux') {
+      throw new AqueductError(
+        'AQ_UNSUPPORTED',
+        `aqueduct-ts needs Linux for its shared memory; this is ${process.platform}`,
+      )
+    }
+    if (!Array.isArray(steps) || steps.length === 0) {
+      throw new InvalidOptionError(
+        'steps',
+        'a flow needs at least one step: new Flow([new FlowStep(MyHandler)])',
+      )
+    }
+    checkOptions('the flow', options, flowRules)
+    this.#steps = steps.map((step: FlowStep<Task, never> | HandlerClass<Task, readonly []>) =>
+      step instanceof FlowStep ? step : (new FlowStep(step) as unknown as FlowStep<Task, never>),
+    )
+    this.#names = uniqueNames(this.#steps.map(({ options: { name } }) => name))
+    for (const { handler } of this.#steps) {
+      for (const taskClass of taskClassesOf(handler)) {
+        if (this.#taskClasses.has(taskClass)) continue
+        warnOfPrivateState(taskClass)
+        this.#taskClasses.set(taskClass, this.#taskClasses.size)
+      }
+    }
+    this.#options = {
+      memory: options.memory ?? defaultMemory(),
+      maxPending: options.maxPending ?? flowDefaults.maxPending,
+      queuePriorities: options.queuePriorities ?? flowDefaults.priorities,
+      payloadThreshold: options.payloadThreshold ?? flowDefaults.payloadThreshold,
+      spin: options.spin ?? flowDefaults.spin,
+      logger: options.logger ?? warnings,
+    }
+  }
+
+  get state(): FlowState {
+    return this.#state
+  }
+
+  get isRunning(): boolean {
+    return this.#state === 'running'
+  }
+
+  /**
+   * Starts all workers at once and resolves when each has finished its `onStart`. After a failure no worker is left,
+   * and the flow can be started again.
+   *
+   * @throws StartError, InvalidHandlerError
+   */
+  async start(options: StartOptions = {}): Promise<void> {
+    checkOptions('start()', options, startRules)
+    if (isFlowWorker()) {
+      reportFlowStart()
+      throw new StartError('a flow cannot be started inside a worker of a flow', {
+        code: 'AQ_FLOW_IN_WORKER',
+      })
+    }
+    if (this.#state !== 'created' && this.#state !== 'stopped') {
+      throw new StartError(
+        `the flow is ${this.#state}: it can be started when it is new or stopped`,
+      )
+    }
+    this.#state = 'starting'
+    this.#stopped = undefined
+    const supervisor = this.#build()
+    try {
+      await supervisor.start(options.timeout ?? flowDefaults.startTimeout)
+      this.#state = 'running'
+    } catch (error) {
+      this.#client?.close()
+      this.#memory?.close()
+      this.#state = 'stopped'
+      throw error
+    }
+  }
+
+  /**
+   * Has a task handled and resolves with the same task, filled in.
+   *
+   * @throws TaskTimeoutError, TaskCancelledError, HandlerError, WorkerDiedError, QueueFullError, NotRunningError,
+   *   CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError, FlowStoppedError
+   */
+  process<T extends Task>(task: T, options: ProcessOptions = NO_OPTIONS): Promise<T> {
+    const client = this.#client
+    if (this.#state !== 'running' || client === undefined)
+      return Promise.reject(new NotRunningError(this.#state))
+    if (options !== NO_OPTIONS) {
+      try {
+        checkOptions('process()', options, processRules)
+      } catch (error) {
+        return Promise.reject(error as Error)
+      }
+    }
+    const taskClass = this.#taskClasses.get(task?.constructor)
+    if (taskClass === undefined) return Promise.reject(this.#unknownTask(task))
+    if (!BaseTask.begin(task)) {
+      return Promise.reject(
+        new InvalidTaskError(
+          'this task is being processed already; make one task object per call',
+          'AQ_TASK_IN_FLIGHT',
+        ),
+      )
+    }
+    return client.submit(task, taskClass, {
+      timeout: options.timeout ?? flowDefaults.processTimeout,
+      priority: Math.min(options.priority ?? 0, this.#options.queuePriorities - 1),
+      signal: options.signal,
+    }) as Promise<T>
+  }
+
+  /**
+   * Stops the flow. Graceful (the default): no new tasks, what is admitted is finished, then the workers end; past
+   * `timeout` they are ended by force and what is left fails with `FlowStoppedError`. Otherwise all of that at once.
+   */
+  stop(options: StopOptions = {}): Promise<void> {
+    checkOptions('stop()', options, stopRules)
+    if (this.#state === 'created') {
+      this.#state = 'stopped'
+      return Promise.resolve()
+    }
+    if (this.#state === 'stopped') return this.#stopped ?? Promise.resolve()
+    this.#stopped ??= this.#stop(
+      options.graceful ?? true,
+      options.timeout ?? flowDefaults.stopTimeout,
+    )
+    return this.#stopped
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  /** The flow in figures, read from shared memory. */
+  stats(): FlowStats {
+    const tasks = this.#client?.tally() ?? {
+      admitted: 0,
+      completed: 0,
+      failed: 0,
+      timedOut: 0,
+      cancelled: 0,
+      pending: 0,
+      rejected: 0,
+    }
+    const blocks = this.#control?.blocks
+    return {
+      tasks,
+      workers: this.#supervisor?.workers() ?? [],
+      memory: {
+        blocksInUse: blocks?.blocksInUse() ?? 0,
+        bytesInUse: (blocks?.pagesInUse() ?? 0) * 4096,
+        bytesCommitted: (blocks?.pagesCommitted() ?? 0) * 4096,
+        bytesMax: this.#options.memory,
+      },
+    }
+  }
+
+  #build(): Supervisor {
+    const { memory, maxPending, queuePriorities, payloadThreshold, spin, logger } = this.#options
+    const shape: FlowShape = {
+      clients: 1,
+      slotsPerClient: maxPending,
+      priorities: queuePriorities,
+      inlineBytes: flowDefaults.inlineBytes,
+      memory,
+      steps: this.#steps.map(({ options: { nprocs, queueSize } }) => ({
+        workers: nprocs,
+        queueSize,
+      })),
+      birth: monotonic(),
+    }
+    const conditions = this.#steps.map(({ options: { handleCondition } }) => handleCondition)
+    const flowMemory = new FlowMemory(shape)
+    const control = flowMemory.createControl(PARENT_CLIENT)
+    const supervisor = new Supervisor(
+      flowMemory,
+      control,
+      this.#plans(spin),
+      conditions,
+      payloadThreshold,
+      {
+        onOutput: (step, worker, pid, stream, written) =>
+          this.#output.write(`${step}#${worker} ${pid}`, stream, written),
+        onDeath: ({ step, pid, code, signal: by }) =>
+          logger.warn(
+            { step, pid, code, signal: by },
+            `worker ${pid} of step ${step} ended with ${by ?? `exit code ${code}`}; it is being replaced`,
+          ),
+        onRestart: (step, worker, pid) =>
+          logger.info({ step, worker, pid }, `worker ${pid} of step ${step} has taken over`),
+        onFailed: (error) => {
+          logger.error({ err: error }, error.message)
+          this.#fail(error)
+        },
+      },
+    )
+    this.#memory = flowMemory
+    this.#control = control
+    this.#supervisor = supervisor
+    const names = this.#names
+    this.#client = new Client(control, PARENT_CLIENT, {
+      maxPending,
+      payloadThreshold,
+      spin,
+      bell: libc().dup(flowMemory.bells[PARENT_CLIENT]!.read),
+      conditions,
+      death: (number) => supervisor.death(number),
+      onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, names),
+    })
+    return supervisor
+  }
+
+  #plans(spin: number): StepPlan[] {
+    return this.#steps.map(({ handler, options }, index) => ({
+      ...options,
+      name: this.#names[index]!,
+      handler: { url: handler.url, className: handler.name, args: options.args },
+      taskClasses: taskClassesOf(handler).map((taskClass) => this.#taskClasses.get(taskClass)!),
+      spin,
+    }))
+  }
+
+  async #stop(graceful: boolean, timeout: number): Promise<void> {
+    const failed = this.#state === 'failed'
+    this.#state = 'stopping'
+    const until = performance.now() + timeout
+    if (graceful && !failed) await this.#drained(timeout)
+    else this.#client?.failAll()
+    await (graceful
+      ? this.#supervisor?.stop(Math.max(100, until - performance.now()))
+      : this.#supervisor?.kill())
+    // Whatever the workers had finished is collected; what they had not is failed.
+    this.#client?.failAll()
+    this.#client?.close()
+    this.#memory?.close()
+    this.#state = 'stopped'
+  }
+
+  async #drained(timeout: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeout)
+    })
+    await Promise.race([this.#client?.whenIdle(), late])
+    clearTimeout(timer)
+  }
+
+  #fail(error: Error): void {
+    this.#state = 'failed'
+    this.#client?.failAll(() => new StartError(error.message, { cause: error }))
+    void this.#supervisor?.kill()
+  }
+
+  #unknownTask(task: unknown): InvalidTaskError {
+    const given =
+      typeof task === 'object' && task !== null
+        ? `a ${task.constructor?.name ?? 'object'}`
+        : String(task)
+    const known = [...this.#taskClasses.keys()]
+      .map((taskClass) => (taskClass as { name: string }).name)
+      .join(', ')
+    return new InvalidTaskError(
+      `the flow handles tasks of ${known}, not ${given}; a handler names every class of its tasks in its \`task\``,
+    )
+  }
+}
+
+function uniqueNames(names: readonly string[]): string[] {
+  const seen = new Map<string, number>()
+  return names.map((name) => {
+    const count = (seen.get(name) ?? 0) + 1
+    seen.set(name, count)
+    return count === 1 ? name : `${name}#${count}`
+  })
+}
+
+function defaultMemory(): number {
+  const constrained = process.constrainedMemory()
+  const available = constrained > 0 && constrained < totalmem() ? constrained : totalmem()
+  return Math.floor(available * flowDefaults.memoryShare)
+}
+
+/** `#private` state stays behind when a task travels; where the source shows it, say so once. */
+function warnOfPrivateState(taskClass: { readonly name: string }): void {
+  if (!/[{;}\s]#[\p{ID_Start}$_]/u.test(Function.prototype.toString.call(taskClass))) return
+  process.emitWarning(
+    `${taskClass.name} has #private members: they do not travel to workers, where using them throws`,
+    { code: 'AQ_PRIVATE_STATE' },
+  )
+}

@@ -1,0 +1,38 @@
+export {
+  Flow,
+  type FlowLogger,
+  type FlowOptions,
+  type FlowState,
+  type FlowStats,
+  type ProcessOptions,
+  type StartOptions,
+  type StopOptions,
+} from './flow.ts'
+export { FlowStep, type ConditionName, type FlowStepOptions, type ResolvedStep } from './step.ts'
+export {
+  BaseTask,
+  type BinaryField,
+  type StepTimings,
+  type TaskClassOf,
+  type TaskTimings,
+} from './task.ts'
+export { BaseTaskHandler, type HandlerClass, type StartContext } from './handler.ts'
+export { isFlowWorker } from './worker/flow-worker.ts'
+export {
+  AqueductError,
+  type AqueductErrorCode,
+  CodecError,
+  FlowStoppedError,
+  HandlerError,
+  InvalidHandlerError,
+  InvalidOptionError,
+  InvalidTaskError,
+  NotRunningError,
+  OutOfMemoryError,
+  PayloadTooLargeError,
+  QueueFullError,
+  StartError,
+  TaskCancelledError,
+  TaskTimeoutError,
+  WorkerDiedError,
+} from './errors.ts'

@@ -1,0 +1,78 @@
+import type { BlockTable } from './block-table.ts'
+import { PAGE_BYTES } from './geometry.ts'
+import type { Mapping } from './mapping.ts'
+import { canSeal, seal, unseal } from './sealed-buffer.ts'
+
+/** Where the bytes of a leased buffer lie. */
+export interface LeasedRange {
+  readonly block: number
+  /** Bytes from the beginning of the block. */
+  readonly offset: number
+  /** The task slot for which a worker opened the lease; -1 for a client's. */
+  readonly slot: number
+}
+
+/**
+ * Payloads handed out as ArrayBuffers, each lease one of its own. A lease ends when it is closed, which leaves an empty
+ * buffer behind, or, where the holder is a program that may simply forget it, when the garbage collector finds the
+ * buffer unreachable: no alias can outlive it, since every view holds its buffer.
+ */
+export class Leases {
+  readonly #mapping: Mapping
+  readonly #blocks: BlockTable
+  readonly #ranges = new WeakMap<ArrayBuffer, LeasedRange>()
+
+  constructor(mapping: Mapping, blocks: BlockTable) {
+    this.#mapping = mapping
+    this.#blocks = blocks
+  }
+
+  /** Opens a lease on `length` bytes of a block, for the task in `slot`, or for the program of a client (-1). */
+  open(block: number, offset: number, length: number, slot = -1): ArrayBuffer {
+    const buffer = this.#view(block, offset, length)
+    seal(buffer)
+    this.#ranges.set(buffer, { block, offset, slot })
+    return buffer
+  }
+
+  /** Ends a lease. Returns false when somebody else has moved the memory away, so that the block must never be used again. */
+  close(buffer: ArrayBuffer): boolean {
+    if (!this.#ranges.delete(buffer)) return true
+    if (!canSeal && buffer.detached) return false
+    unseal(buffer)
+    return true
+  }
+
+  /** The range that `buffer` leases, or undefined when it is no lease (or one that has ended). */
+  rangeOf(buffer: ArrayBufferLike): LeasedRange | undefined {
+    return this.#ranges.get(buffer as ArrayBuffer)
+  }
+
+  /** Lets `use` see bytes of a block that nobody else may see yet, and takes the view away again. */
+  withBytes<Result>(
+    block: number,
+    offset: number,
+    length: number,
+    use: (bytes: Uint8Array) => Result,
+  ): Result {
+    const buffer = this.#view(block, offset, length)
+    try {
+      return use(new Uint8Array(buffer))
+    } finally {
+      buffer.transfer(0)
+    }
+  }
+
+  #view(block: number, offset: number, length: number): ArrayBuffer {
+    const { pages } = this.#blocks.geometry.classOf(block)
+    if (
+      block < 0 ||
+      block >= this.#blocks.geometry.totalBlocks ||
+      offset < 0 ||
+      offset + length > pages * PAGE_BYTES
+    ) {
+      throw new RangeError(`bytes ${offset} to ${offset + length} lie outside block ${block}`)
+    }
+    return this.#mapping.view(this.#blocks.geometry.byteOffsetOf(block) + offset, length)
+  }
+}

@@ -1,0 +1,90 @@
+import leven from 'leven'
+import { InvalidOptionError } from './errors.ts'
+
+/** What a valid value of an option looks like: for the check, and for the message when it fails. */
+export interface Rule {
+  readonly expects: string
+  readonly accepts: (value: unknown) => boolean
+}
+
+const isNumber = (value: unknown): value is number =>
+  typeof value === 'number' && !Number.isNaN(value)
+
+export const integer = (min: number, max: number = Number.MAX_SAFE_INTEGER): Rule => ({
+  expects:
+    max === Number.MAX_SAFE_INTEGER
+      ? `an integer of at least ${min}`
+      : `an integer from ${min} to ${max}`,
+  accepts: (value) =>
+    Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
+})
+
+export const duration = (min: number): Rule => ({
+  expects: `a number of milliseconds of at least ${min} (Infinity for no limit)`,
+  accepts: (value) => isNumber(value) && value >= min,
+})
+
+export const finiteDuration = (min: number): Rule => ({
+  expects: `a finite number of milliseconds of at least ${min}`,
+  accepts: (value) => isNumber(value) && value >= min && value !== Infinity,
+})
+
+export const oneOf = (...values: readonly string[]): Rule => ({
+  expects: values.map((value) => `'${value}'`).join(' or '),
+  accepts: (value) => values.includes(value as string),
+})
+
+export const text: Rule = {
+  expects: 'a non-empty string',
+  accepts: (value) => typeof value === 'string' && value !== '',
+}
+export const list: Rule = { expects: 'an array', accepts: Array.isArray }
+export const object: Rule = {
+  expects: 'an object',
+  accepts: (value) => typeof value === 'object' && value !== null,
+}
+export const signal: Rule = {
+  expects: 'an AbortSignal',
+  accepts: (value) => value instanceof AbortSignal,
+}
+
+/** Checks options against their rules. Throws {@link InvalidOptionError} naming the option, its value and the way out. */
+export function checkOptions(
+  where: string,
+  options: object,
+  rules: Readonly<Record<string, Rule>>,
+): void {
+  for (const [name, value] of Object.entries(options)) {
+    const rule = rules[name]
+    if (rule === undefined) {
+      throw new InvalidOptionError(
+        name,
+        `${where} has no option '${name}'${suggestion(name, Object.keys(rules))}`,
+      )
+    }
+    if (value !== undefined && !rule.accepts(value)) {
+      throw new InvalidOptionError(
+        name,
+        `${where}: '${name}' must be ${rule.expects}, not ${show(value)}`,
+      )
+    }
+  }
+}
+
+/** The known name that was probably meant. */
+function suggestion(name: string, known: readonly string[]): string {
+  const plain = (word: string): string => word.toLowerCase().replaceAll(/[_-]/g, '')
+  const [nearest] = known
+    .map((candidate) => ({ candidate, distance: leven(plain(name), plain(candidate)) }))
+    .toSorted((a, b) => a.distance - b.distance)
+  if (nearest !== undefined && nearest.distance <= Math.max(2, name.length / 3))
+    return `; did you mean '${nearest.candidate}'?`
+  return `; it has ${known.join(', ')}`
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`
+  if (typeof value === 'object' && value !== null)
+    return Array.isArray(value) ? 'an array' : 'an object'
+  return typeof value === 'function' ? 'a function' : String(value)
+}

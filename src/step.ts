@@ -1,0 +1,187 @@
+import { stepDefaults } from './defaults.ts'
+import { InvalidHandlerError, InvalidOptionError } from './errors.ts'
+import type { HandlerClass } from './handler.ts'
+import { checkOptions, duration, integer, list, object, oneOf, text } from './options.ts'
+import type { ResourceLimits } from './runtime/worker-handle.ts'
+import type { BaseTask, TaskClassOf } from './task.ts'
+
+/** Names of the boolean methods (without arguments) of a task. */
+export type ConditionName<Task> = {
+  [K in keyof Task]-?: Task[K] extends () => boolean ? K : never
+}[keyof Task] &
+  string
+
+/** Options of a {@link FlowStep}. Durations are milliseconds. */
+export interface FlowStepOptions<Task extends BaseTask> {
+  /** Name of the step in errors, logs and metrics. Default: the name of the handler's class. */
+  readonly name?: string
+  /** Workers of the step. Default 1. */
+  readonly nprocs?: number
+  /** Most tasks that `handle` gets at once. Default 1. */
+  readonly batchSize?: number
+  /** How long a batch waits to become full, counted from its first task. Default 0: it takes what is there. */
+  readonly batchTimeout?: number
+  /** A boolean method of the task; tasks for which it is false skip the step. */
+  readonly handleCondition?: ConditionName<Task>
+  /** Tasks that may wait in front of the step, per priority. Default: three batches, at least 20. */
+  readonly queueSize?: number
+  /** Workers are processes (default on Linux) or threads. */
+  readonly isolation?: 'process' | 'thread'
+  /** Batches that an async handler may have in its hands at once, per worker. Default 1. */
+  readonly concurrency?: number
+  /** Flags of Node for the workers. Default: those of this process without debuggers and watchers. */
+  readonly execArgv?: readonly string[]
+  /** Added to the workers' environment. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Heap limits of the workers. */
+  readonly resourceLimits?: ResourceLimits
+}
+
+type ArgsOption<Args extends readonly unknown[]> = Args extends readonly []
+  ? { readonly args?: Args }
+  : { /** Arguments of the handler's constructor, structured-cloneable. */ readonly args: Args }
+
+type StepArguments<
+  Task extends BaseTask,
+  Args extends readonly unknown[],
+> = Args extends readonly []
+  ? [options?: FlowStepOptions<Task> & ArgsOption<Args>]
+  : [options: FlowStepOptions<Task> & ArgsOption<Args>]
+
+const rules = {
+  name: text,
+  nprocs: integer(1, 256),
+  batchSize: integer(1, 65_536),
+  batchTimeout: duration(0),
+  handleCondition: text,
+  queueSize: integer(1),
+  isolation: oneOf('process', 'thread'),
+  concurrency: integer(1, 1024),
+  execArgv: list,
+  env: object,
+  resourceLimits: object,
+  args: list,
+} as const
+
+/** What a step resolves its options to. */
+export interface ResolvedStep {
+  readonly name: string
+  readonly nprocs: number
+  readonly batchSize: number
+  readonly batchTimeout: number
+  readonly handleCondition: string | undefined
+  readonly queueSize: number
+  readonly isolation: 'process' | 'thread'
+  readonly concurrency: number
+  readonly execArgv: readonly string[] | undefined
+  readonly env: Readonly<Record<string, string>> | undefined
+  readonly resourceLimits: ResourceLimits | undefined
+  readonly args: readonly unknown[]
+}
+
+/**
+ * One step of a flow: a handler's class and how its workers run.
+ *
+ * @example
+ * ```ts
+ * import { FlowStep } from 'aqueduct-ts'
+ * import { SumHandler } from './sum.ts'
+ *
+ * const step = new FlowStep(SumHandler, { nprocs: 2, batchSize: 16 })
+ * console.log(step.options.queueSize) // 48: three batches
+ * ```
+ */
+export class FlowStep<Task extends BaseTask, Args extends readonly unknown[] = readonly never[]> {
+  readonly handler: HandlerClass<Task, Args>
+  /** All options, defaults filled in. */
+  readonly options: ResolvedStep
+
+  /** @throws InvalidOptionError, InvalidHandlerError */
+  constructor(
+    handler: HandlerClass<Task, Args>,
+    ...[options = {}]: StepArguments<Task, Args> | []
+  ) {
+    checkHandler(handler)
+    const given: FlowStepOptions<Task> & { readonly args?: readonly unknown[] } = options
+    checkOptions(`step ${handler.name}`, given, rules)
+    const batchSize = given.batchSize ?? stepDefaults.batchSize
+    const condition = given.handleCondition
+    if (condition !== undefined) {
+      for (const { name, prototype } of taskClassesOf(handler)) {
+        if (typeof (prototype as Record<string, unknown>)[condition] === 'function') continue
+        throw new InvalidOptionError(
+          'handleCondition',
+          `step ${handler.name}: 'handleCondition' must be the name of a method of ${name}, not '${condition}'`,
+        )
+      }
+    }
+    this.handler = handler
+    this.options = Object.freeze({
+      name: given.name ?? handler.name,
+      nprocs: given.nprocs ?? stepDefaults.nprocs,
+      batchSize,
+      batchTimeout: given.batchTimeout ?? stepDefaults.batchTimeout,
+      handleCondition: condition,
+      queueSize:
+        given.queueSize ??
+        Math.max(stepDefaults.queueBatches * batchSize, stepDefaults.minQueueSize),
+      isolation: given.isolation ?? stepDefaults.isolation,
+      concurrency: given.concurrency ?? stepDefaults.concurrency,
+      execArgv: given.execArgv,
+      env: given.env,
+      resourceLimits: given.resourceLimits,
+      args: given.args ?? [],
+    })
+  }
+}
+
+/** The classes that a handler names in its `task`. */
+export function taskClassesOf<Task extends BaseTask>(
+  handler: Pick<HandlerClass<Task>, 'task'>,
+): readonly TaskClassOf<Task>[] {
+  return typeof handler.task === 'function' ? [handler.task] : handler.task
+}
+
+function checkHandler(handler: unknown): void {
+  if (typeof handler !== 'function') {
+    throw new InvalidHandlerError(
+      String(handler),
+      `a step takes the class of a handler, not ${typeof handler === 'object' ? 'an instance of one' : String(handler)}`,
+    )
+  }
+  const { name } = handler
+  const statics = handler as {
+    readonly url?: unknown
+    readonly task?: unknown
+    readonly prototype: { readonly handle?: unknown }
+  }
+  if (name === '')
+    throw new InvalidHandlerError(
+      name,
+      'the class of a handler needs a name: workers find it by that',
+    )
+  if (typeof statics.prototype?.handle !== 'function') {
+    throw new InvalidHandlerError(
+      name,
+      `${name} has no method handle(tasks); a handler extends BaseTaskHandler`,
+    )
+  }
+  if (!Object.hasOwn(handler, 'url') || typeof statics.url !== 'string') {
+    throw new InvalidHandlerError(
+      name,
+      `${name} does not say where workers find it: give it \`static readonly url = import.meta.url\` of its own (an inherited one names another module)`,
+    )
+  }
+  const taskClasses: readonly unknown[] = Array.isArray(statics.task)
+    ? statics.task
+    : [statics.task]
+  if (
+    taskClasses.length === 0 ||
+    taskClasses.some((taskClass) => typeof taskClass !== 'function')
+  ) {
+    throw new InvalidHandlerError(
+      name,
+      `${name} does not say which tasks it handles: give it \`static readonly task = MyTask\``,
+    )
+  }
+}

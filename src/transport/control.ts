@@ -1,0 +1,241 @@
+import { BlockTable } from '../memory/block-table.ts'
+import { BlockGeometry } from '../memory/geometry.ts'
+import { Leases } from '../memory/leases.ts'
+import type { Mapping } from '../memory/mapping.ts'
+import { Bells } from './bells.ts'
+import { type Clock, ManualClock, MonotonicClock } from './clock.ts'
+import { MAX_SLOTS, Ring } from './ring.ts'
+import { StepQueue, type StepQueueShape } from './step-queue.ts'
+import { TaskTable } from './task-table.ts'
+
+/** Everything that decides how the flow's shared memory is laid out. Plain data: each worker gets the same. */
+export interface FlowShape {
+  readonly clients: number
+  readonly slotsPerClient: number
+  readonly priorities: number
+  readonly inlineBytes: number
+  /** Cap of payload memory in bytes. */
+  readonly memory: number
+  readonly steps: readonly StepShape[]
+  /** CLOCK_MONOTONIC at the flow's birth, in milliseconds; undefined for a flow whose test moves the clock. */
+  readonly birth: number | undefined
+}
+
+export interface StepShape {
+  readonly workers: number
+  readonly queueSize: number
+}
+
+/** How a process finds the flow's memory and bells. */
+export interface Connection {
+  readonly control: Mapping
+  readonly payloads: Mapping
+  /** Write end of each actor's bell. */
+  readonly bells: readonly number[]
+}
+
+/** "AQDT", and the version of the layout: both ends must agree. */
+const MAGIC = 0x5444_5141
+const LAYOUT_VERSION = 1
+const HEADER_WORDS = 16
+const MANUAL_TIME = 4 // float64 index of the word that a test moves
+
+/** Words that each actor has for its counters. */
+export const METRIC_WORDS = 512
+
+/** Number of the first worker's actor; clients come first. */
+export const firstWorkerActor = (shape: FlowShape): number => shape.clients
+
+/** Number of the actor that is worker `worker` of step `step`. */
+export function workerActor(shape: FlowShape, step: number, worker: number): number {
+  let actor = shape.clients + worker
+  for (let before = 0; before < step; before++) actor += shape.steps[before]!.workers
+  return actor
+}
+
+export function actorCount(shape: FlowShape): number {
+  return workerActor(shape, shape.steps.length, 0)
+}
+
+interface Layout {
+  readonly bells: number
+  readonly metrics: number
+  readonly queues: readonly number[]
+  readonly completions: readonly number[]
+  readonly tasks: number
+  readonly blocks: number
+  readonly words: number
+  readonly geometry: BlockGeometry
+  readonly queueShapes: readonly StepQueueShape[]
+  readonly completionCapacity: number
+}
+
+function layoutOf(shape: FlowShape): Layout {
+  const actors = actorCount(shape)
+  const slots = shape.clients * shape.slotsPerClient
+  if (slots > MAX_SLOTS) throw new RangeError(`${slots} task slots are more than ${MAX_SLOTS}`)
+  let next = HEADER_WORDS
+  const region = (words: number): number => {
+    const start = next
+    next += Math.ceil(words / 16) * 16
+    return start
+  }
+  const geometry = new BlockGeometry(shape.memory)
+  const queueShapes = shape.steps.map(({ workers, queueSize }) => ({
+    priorities: shape.priorities,
+    queueSize,
+    ringCapacity: nextPowerOfTwo(slots * 4),
+    workers,
+    actors,
+  }))
+  const completionCapacity = nextPowerOfTwo(shape.slotsPerClient * 2)
+  return {
+    bells: region(actors * Bells.WORDS_PER_ACTOR),
+    metrics: region(actors * METRIC_WORDS),
+    queues: queueShapes.map((queue) => region(StepQueue.wordsNeeded(queue))),
+    completions: Array.from({ length: shape.clients }, () =>
+      region(Ring.wordsNeeded(completionCapacity)),
+    ),
+    tasks: region(TaskTable.wordsNeeded(slotGeometry(shape))),
+    blocks: region(BlockTable.wordsNeeded(geometry, actors)),
+    words: next,
+    geometry,
+    queueShapes,
+    completionCapacity,
+  }
+}
+
+const slotGeometry = (shape: FlowShape): { slots: number; steps: number; inlineBytes: number } => ({
+  slots: shape.clients * shape.slotsPerClient,
+  steps: shape.steps.length,
+  inlineBytes: shape.inlineBytes,
+})
+
+const nextPowerOfTwo = (value: number): number =>
+  value <= 2 ? 2 : 1 << (32 - Math.clz32(value - 1))
+
+/** Bytes that the two memory files of a flow need. */
+export function mappingSizes(shape: FlowShape): {
+  readonly controlBytes: number
+  readonly payloadBytes: number
+} {
+  const { words, geometry } = layoutOf(shape)
+  return { controlBytes: words * 4, payloadBytes: geometry.payloadBytes }
+}
+
+/** A flow's shared memory as one actor sees it. */
+export class Control {
+  readonly shape: FlowShape
+  readonly actor: number
+  readonly words: Int32Array
+  readonly clock: Clock
+  readonly bells: Bells
+  readonly tasks: TaskTable
+  readonly blocks: BlockTable
+  readonly leases: Leases
+  readonly queues: readonly StepQueue[]
+  /** One per client: the tasks that are done. */
+  readonly completions: readonly Ring[]
+  readonly #metrics: number
+
+  private constructor(
+    shape: FlowShape,
+    layout: Layout,
+    words: Int32Array,
+    connection: Connection,
+    actor: number,
+  ) {
+    const actors = actorCount(shape)
+    this.shape = shape
+    this.actor = actor
+    this.words = words
+    this.clock =
+      shape.birth === undefined
+        ? new ManualClock(
+            new Float64Array(words.buffer, words.byteOffset, HEADER_WORDS / 2),
+            MANUAL_TIME,
+          )
+        : new MonotonicClock(shape.birth)
+    this.bells = new Bells(words, layout.bells, connection.bells)
+    this.tasks = new TaskTable(slotGeometry(shape), words, layout.tasks)
+    this.blocks = new BlockTable(
+      layout.geometry,
+      words,
+      layout.blocks,
+      actors,
+      actor,
+      (offset, length) => {
+        connection.payloads.punch(offset, length)
+      },
+    )
+    this.leases = new Leases(connection.payloads, this.blocks)
+    this.queues = layout.queueShapes.map(
+      (queue, step) => new StepQueue(words, layout.queues[step]!, queue, this.tasks),
+    )
+    this.completions = layout.completions.map(
+      (start) => new Ring(words, start, layout.completionCapacity),
+    )
+    this.#metrics = layout.metrics
+  }
+
+  /** Lays out fresh memory. */
+  static create(shape: FlowShape, connection: Connection, actor: number): Control {
+    const layout = layoutOf(shape)
+    const words = new Int32Array(connection.control.view(0, layout.words * 4))
+    words[0] = MAGIC
+    words[1] = LAYOUT_VERSION
+    return new Control(shape, layout, words, connection, actor)
+  }
+
+  /** Joins memory that another process laid out. */
+  static attach(shape: FlowShape, connection: Connection, actor: number): Control {
+    const layout = layoutOf(shape)
+    const words = new Int32Array(connection.control.view(0, layout.words * 4))
+    if (words[0] !== MAGIC || words[1] !== LAYOUT_VERSION) {
+      throw new Error('the shared memory belongs to another version of this library')
+    }
+    return new Control(shape, layout, words, connection, actor)
+  }
+
+  /** Whether a test moves the clock; then nobody sets timers. */
+  get isClockManual(): boolean {
+    return this.shape.birth === undefined
+  }
+
+  /** The client in whose part of the table `slot` lies. */
+  clientOf(slot: number): number {
+    return Math.floor(slot / this.shape.slotsPerClient)
+  }
+
+  /** Where the counters of `actor` begin in {@link words}. */
+  metricsStart(actor: number): number {
+    return this.#metrics + actor * METRIC_WORDS
+  }
+
+  /** Wakes a sleeping worker of `step`, if there is one. */
+  wakeWorker(step: number): void {
+    const worker = this.queues[step]!.takeSleeper()
+    if (worker >= 0) this.bells.ring(workerActor(this.shape, step, worker))
+  }
+
+  /** Wakes everybody who waits for room in front of `step`. */
+  wakeRoomWaiters(step: number): void {
+    this.queues[step]!.takeRoomWaiters((actor) => this.bells.ring(actor))
+  }
+
+  /** Wakes everybody who waits for memory. */
+  wakeMemoryWaiters(): void {
+    this.blocks.takeWaiters((actor) => this.bells.ring(actor))
+  }
+
+  /**
+   * How many pages may be in use before an allocation at `stage` is refused: 0 is admission, then one stage for each
+   * step. Later stages may go further, so that what is in the flow can always leave it: a quarter of the memory is
+   * kept from admission, and an equal share of that quarter from each step but the last.
+   */
+  pageLimit(stage: number): number {
+    const { capPages } = this.blocks.geometry
+    const stages = this.shape.steps.length
+    return Math.floor(capPages * (1 - (0.25 * (stages - stage)) / stages))
+  }
+}

@@ -1,0 +1,148 @@
+import { ownedByActor, ownedBySlot } from '../memory/block-table.ts'
+import { PAGE_BYTES } from '../memory/geometry.ts'
+import { PayloadTooLargeError } from '../errors.ts'
+import type { PayloadOpener, PayloadPlacer, PayloadReference } from './codec.ts'
+import type { Control } from './control.ts'
+import { GENERATION_MASK } from './ring.ts'
+
+/** Thrown while fields are being encoded when shared memory is exhausted for now. Caught by whoever called the encoder. */
+export class MemoryExhausted extends Error {}
+
+const exhausted = new MemoryExhausted('shared memory is exhausted')
+
+/**
+ * Places the payloads of one task in shared memory, and opens them again. A block belongs to its slot: it is linked
+ * into the slot's list, and marked with the generation of the fields that refer to it. What a hand-over no longer
+ * refers to is given back after it.
+ */
+export class Payloads implements PayloadPlacer, PayloadOpener {
+  readonly #control: Control
+  readonly #opened: ArrayBuffer[] = []
+  #slot = 0
+  #generation = 0
+  #limit = 0
+  readonly #garbage: number[] = []
+
+  constructor(control: Control) {
+    this.#control = control
+  }
+
+  /** Says for which slot and generation the calls that follow are, and how many pages may be in use at that stage. */
+  begin(slot: number, generation: number, stage: number): void {
+    this.#slot = slot
+    this.#generation = generation
+    this.#limit = this.#control.pageLimit(stage)
+  }
+
+  place(value: ArrayBuffer | ArrayBufferView): PayloadReference | undefined {
+    const buffer = ArrayBuffer.isView(value) ? value.buffer : value
+    const byteOffset = ArrayBuffer.isView(value) ? value.byteOffset : 0
+    const length = value.byteLength
+    const { blocks, leases } = this.#control
+    const range = leases.rangeOf(buffer)
+    if (range !== undefined && range.slot === this.#slot) {
+      if (blocks.ownerOf(range.block) === ownedBySlot(this.#slot))
+        blocks.mark(range.block, this.#generation)
+      return { block: range.block, offset: range.offset + byteOffset, length }
+    }
+    const block = this.allocate(length)
+    leases.withBytes(block, 0, length, (bytes) => {
+      bytes.set(new Uint8Array(buffer as ArrayBuffer, byteOffset, length))
+    })
+    return { block, offset: 0, length }
+  }
+
+  /** Takes a block for the slot and marks it. Throws {@link MemoryExhausted} when there is none now. */
+  allocate(length: number): number {
+    const { blocks, tasks } = this.#control
+    const maxBytes = this.#control.pageLimit(0) * PAGE_BYTES
+    if (length > maxBytes) throw new PayloadTooLargeError(length, maxBytes)
+    const block = blocks.allocate(length, ownedBySlot(this.#slot), this.#limit)
+    if (block < 0) throw exhausted
+    blocks.setNext(block, tasks.firstBlock(this.#slot))
+    tasks.setFirstBlock(this.#slot, block)
+    blocks.clearMarks(block)
+    blocks.mark(block, this.#generation)
+    return block
+  }
+
+  open(
+    block: number,
+    offset: number,
+    length: number,
+  ): { readonly buffer: ArrayBuffer; readonly byteOffset: number } {
+    const buffer = this.#control.leases.open(block, offset, length, this.#slot)
+    this.#opened.push(buffer)
+    return { buffer, byteOffset: 0 }
+  }
+
+  /** Ends every lease that was opened since the last call. */
+  closeAll(): void {
+    for (const buffer of this.#opened) this.#control.leases.close(buffer)
+    this.#opened.length = 0
+  }
+
+  /**
+   * Takes out of the slot's list what the fields of `generation` do not refer to, before that generation counts. Such a
+   * block belongs to this actor meanwhile, and remembers its slot, so that recovery can give it back should the swap
+   * of the state word never come.
+   */
+  unlinkUnmarked(slot: number, generation: number): void {
+    const { blocks, tasks, actor } = this.#control
+    let last = -1
+    for (let block = tasks.firstBlock(slot); block >= 0;) {
+      const next = blocks.next(block)
+      if (blocks.isMarked(block, generation)) {
+        last = block
+      } else {
+        if (last < 0) tasks.setFirstBlock(slot, next)
+        else blocks.setNext(last, next)
+        blocks.setNext(block, slot)
+        blocks.transfer(block, ownedByActor(actor))
+        this.#garbage.push(block)
+      }
+      block = next
+    }
+  }
+
+  /** Releases what {@link unlinkUnmarked} took out. */
+  releaseUnlinked(): void {
+    if (this.#garbage.length === 0) return
+    for (const block of this.#garbage) this.#control.blocks.release(block)
+    this.#garbage.length = 0
+    this.#control.wakeMemoryWaiters()
+  }
+
+  /** Releases what was placed for `generation` alone: the fields could not be completed, and will be encoded again. */
+  abandon(slot: number, generation: number): void {
+    const { blocks, tasks } = this.#control
+    const before = (generation - 1) & GENERATION_MASK
+    let last = -1
+    for (let block = tasks.firstBlock(slot); block >= 0;) {
+      const next = blocks.next(block)
+      if (blocks.isMarked(block, generation) && !blocks.isMarked(block, before)) {
+        if (last < 0) tasks.setFirstBlock(slot, next)
+        else blocks.setNext(last, next)
+        blocks.release(block)
+      } else {
+        last = block
+      }
+      block = next
+    }
+    this.#control.wakeMemoryWaiters()
+  }
+
+  /** Releases every block of a slot that the caller owns alone. */
+  releaseAll(slot: number): void {
+    const { blocks, tasks } = this.#control
+    let block = tasks.firstBlock(slot)
+    if (block < 0) return
+    tasks.setFirstBlock(slot, -1)
+    while (block >= 0) {
+      const next = blocks.next(block)
+      blocks.release(block)
+      block = next
+    }
+    this.#control.wakeMemoryWaiters()
+  }
+}

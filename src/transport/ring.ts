@@ -1,0 +1,144 @@
+/**
+ * A bounded queue of task slots for many producers and many consumers, in shared memory.
+ *
+ * A cell holds either a task (slot and generation) or, when empty, the lap at which it may be filled next:
+ *
+ * ```
+ *   EMPTY(lap) ──push──▶ TASK(slot, generation) ──take──▶ EMPTY(lap + 1)
+ * ```
+ *
+ * - A push is one compare-and-swap on a cell: there is no moment between taking a place and filling it, so a producer
+ *   that dies hides nobody. The lap in the empty cell makes the swap fail for a producer that has slept through one.
+ * - `head` and `tail` are hints. Whoever finds one behind the cells moves it on, whoever died before doing so.
+ * - A cell says where a task waits; whether it still waits, and who takes it, is decided by the task's own state word
+ *   (see task-table.ts). A cell whose task has gone elsewhere is stale: any consumer removes it in passing. So a
+ *   cell may be lost or doubled by a death without harm, as long as recovery pushes again what is queued and in no
+ *   ring.
+ */
+const HEAD = 0
+const TAIL = 16 // on another cache line
+const CELLS = 32
+
+const TASK_BIT = 0x8000_0000 | 0
+
+/** Generations count modulo 2^14, in cells as in state words. */
+export const GENERATION_MASK = 0x3fff
+/** The most task slots that a cell can name. */
+export const MAX_SLOTS = 1 << 17
+
+/** A cell's content: a negative number, so that it cannot be confused with an empty cell's lap. */
+export const cellOf = (slot: number, generation: number): number =>
+  TASK_BIT | (slot << 14) | generation
+export const slotOf = (cell: number): number => (cell >>> 14) & (MAX_SLOTS - 1)
+export const generationOf = (cell: number): number => cell & GENERATION_MASK
+
+export class Ring {
+  readonly #words: Int32Array
+  readonly #head: number
+  readonly #tail: number
+  readonly #cells: number
+  readonly #mask: number
+  readonly #lapShift: number
+  readonly #lapMask: number
+
+  /** How many words a ring of `capacity` cells (a power of two, at least 2) takes. */
+  static wordsNeeded(capacity: number): number {
+    return CELLS + capacity
+  }
+
+  constructor(words: Int32Array, start: number, capacity: number) {
+    this.#words = words
+    this.#head = start + HEAD
+    this.#tail = start + TAIL
+    this.#cells = start + CELLS
+    this.#mask = capacity - 1
+    this.#lapShift = 31 - Math.clz32(capacity)
+    this.#lapMask = 0xffff_ffff >>> this.#lapShift
+  }
+
+  get capacity(): number {
+    return this.#mask + 1
+  }
+
+  /** Adds a cell at the end; false when every cell is in use. */
+  push(cell: number): boolean {
+    const words = this.#words
+    for (;;) {
+      const tail = Atomics.load(words, this.#tail)
+      const at = this.#cells + (tail & this.#mask)
+      const empty = tail >>> this.#lapShift
+      const found = Atomics.load(words, at)
+      if (found === empty) {
+        if (Atomics.compareExchange(words, at, empty, cell) !== empty) continue
+        Atomics.compareExchange(words, this.#tail, tail, (tail + 1) | 0)
+        return true
+      }
+      if (tail !== Atomics.load(words, this.#tail)) continue
+      if (found < 0) {
+        const head = Atomics.load(words, this.#head)
+        // A task of the lap before still sits here: the ring is full, unless only the head hint is behind.
+        if (((tail - head) | 0) > this.#mask && !this.#passEmptied(head)) return false
+        if (((tail - head) | 0) > this.#mask) continue
+      }
+      // Filled (or even emptied again) by somebody who has not moved the hint on.
+      Atomics.compareExchange(words, this.#tail, tail, (tail + 1) | 0)
+    }
+  }
+
+  /** The first cell, or 0 when there is none. It stays where it is until {@link remove} is called with it. */
+  peek(): number {
+    const words = this.#words
+    for (;;) {
+      const head = Atomics.load(words, this.#head)
+      const cell = Atomics.load(words, this.#cells + (head & this.#mask))
+      if (cell < 0) {
+        if (head === Atomics.load(words, this.#head)) return cell
+        continue
+      }
+      if (cell === head >>> this.#lapShift) {
+        if (head === Atomics.load(words, this.#head)) return 0
+        continue
+      }
+      Atomics.compareExchange(words, this.#head, head, (head + 1) | 0)
+    }
+  }
+
+  /** Removes `cell`, if it still is the first one. */
+  remove(cell: number): void {
+    const words = this.#words
+    const head = Atomics.load(words, this.#head)
+    const at = this.#cells + (head & this.#mask)
+    const next = ((head >>> this.#lapShift) + 1) & this.#lapMask
+    if (Atomics.compareExchange(words, at, cell, next) === cell) {
+      Atomics.compareExchange(words, this.#head, head, (head + 1) | 0)
+    }
+  }
+
+  isEmpty(): boolean {
+    return this.peek() === 0
+  }
+
+  /** Cells between head and tail, stale ones included. */
+  get length(): number {
+    const length =
+      (Atomics.load(this.#words, this.#tail) - Atomics.load(this.#words, this.#head)) | 0
+    return length < 0 ? 0 : length
+  }
+
+  /** Calls `visit` with each cell from head to tail that holds a task, while it returns true. A snapshot only. */
+  forEach(visit: (cell: number) => boolean): void {
+    const head = Atomics.load(this.#words, this.#head)
+    for (let step = 0; step <= this.#mask; step++) {
+      const cell = Atomics.load(this.#words, this.#cells + ((head + step) & this.#mask))
+      if (cell < 0 && !visit(cell)) return
+    }
+  }
+
+  /** Moves a head hint on that points at a cell already emptied. */
+  #passEmptied(head: number): boolean {
+    const cell = Atomics.load(this.#words, this.#cells + (head & this.#mask))
+    if (cell < 0) return head !== Atomics.load(this.#words, this.#head)
+    Atomics.compareExchange(this.#words, this.#head, head, (head + 1) | 0)
+    return true
+  }
+}

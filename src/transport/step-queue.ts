@@ -1,0 +1,217 @@
+import { Ring, cellOf, generationOf, slotOf } from './ring.ts'
+import {
+  CLAIMED,
+  QUEUED,
+  type TaskTable,
+  generationOfState,
+  stateOf,
+  stateWord,
+} from './task-table.ts'
+
+const BITS = 32
+
+export interface StepQueueShape {
+  readonly priorities: number
+  /** Tasks that may wait in front of the step, per priority. */
+  readonly queueSize: number
+  /** Cells per ring: a power of two, more than all the slots together. */
+  readonly ringCapacity: number
+  readonly workers: number
+  readonly actors: number
+}
+
+/** No worker holds the gatherer's role. */
+const NOBODY = 0
+
+/**
+ * What waits in front of one step: a ring per priority, the workers that sleep for want of work, the actors that wait
+ * for room, and the role of the gatherer. One worker at a time gathers a batch, so that batches fill one after another.
+ *
+ * All masks are hints that err on the side of waking somebody: a bit is taken before its actor is rung, and an actor
+ * sets its bit before it looks for the last time.
+ */
+export class StepQueue {
+  readonly #words: Int32Array
+  readonly #shape: StepQueueShape
+  readonly #tasks: TaskTable
+  readonly #rings: readonly Ring[]
+  readonly #gatherer: number
+  readonly #sleepers: number
+  readonly #sleeperWords: number
+  readonly #roomWaiters: number
+  readonly #roomWords: number
+
+  static wordsNeeded(shape: StepQueueShape): number {
+    const masks = Math.ceil(shape.workers / BITS) + Math.ceil(shape.actors / BITS)
+    return 16 + Math.ceil(masks / 16) * 16 + shape.priorities * Ring.wordsNeeded(shape.ringCapacity)
+  }
+
+  constructor(words: Int32Array, start: number, shape: StepQueueShape, tasks: TaskTable) {
+    this.#words = words
+    this.#shape = shape
+    this.#tasks = tasks
+    this.#gatherer = start
+    this.#sleepers = start + 16
+    this.#sleeperWords = Math.ceil(shape.workers / BITS)
+    this.#roomWaiters = this.#sleepers + this.#sleeperWords
+    this.#roomWords = Math.ceil(shape.actors / BITS)
+    const first = start + 16 + Math.ceil((this.#sleeperWords + this.#roomWords) / 16) * 16
+    this.#rings = Array.from({ length: shape.priorities }, (_, priority) => {
+      return new Ring(
+        words,
+        first + priority * Ring.wordsNeeded(shape.ringCapacity),
+        shape.ringCapacity,
+      )
+    })
+  }
+
+  /** Puts a QUEUED task into the ring of its priority. False when the ring is full: then it waits nowhere yet. */
+  push(slot: number, generation: number, priority: number): boolean {
+    return this.#ring(priority).push(cellOf(slot, generation))
+  }
+
+  /**
+   * Whether one more task may wait at `priority`. The bound is checked, not reserved: producers that look at the same
+   * instant may exceed it by one each. Tasks that were withdrawn do not count.
+   */
+  hasRoom(priority: number): boolean {
+    const ring = this.#ring(priority)
+    const { queueSize } = this.#shape
+    const length = ring.length
+    if (length < queueSize) return true
+    if (length >= ring.capacity - this.#shape.actors) {
+      this.#dropStaleFront(ring)
+      if (ring.length >= ring.capacity - this.#shape.actors) return false
+    }
+    return this.waiting(priority) < queueSize
+  }
+
+  /** Tasks that wait at `priority`, without those that were withdrawn. Reads the ring. */
+  waiting(priority: number): number {
+    let live = 0
+    this.#ring(priority).forEach((cell) => {
+      if (this.#isLive(cell)) live++
+      return true
+    })
+    return live
+  }
+
+  /** Whether the ring of `priority` holds the cell of a task. */
+  holds(slot: number, generation: number, priority: number): boolean {
+    const wanted = cellOf(slot, generation)
+    let found = false
+    this.#ring(priority).forEach((cell) => {
+      found = cell === wanted
+      return !found
+    })
+    return found
+  }
+
+  /** Claims the next task, the highest priority first, for `actor`. Returns its slot, or -1. */
+  claim(actor: number): number {
+    for (let priority = this.#rings.length - 1; priority >= 0; priority--) {
+      const ring = this.#rings[priority]!
+      for (let cell = ring.peek(); cell !== 0; cell = ring.peek()) {
+        const slot = slotOf(cell)
+        const generation = generationOf(cell)
+        if (slot < this.#tasks.geometry.slots) {
+          const word = this.#tasks.word(slot)
+          if (stateOf(word) === QUEUED && generationOfState(word) === generation) {
+            if (!this.#tasks.move(slot, word, stateWord(CLAIMED, actor, generation))) continue
+            ring.remove(cell)
+            return slot
+          }
+        }
+        ring.remove(cell)
+      }
+    }
+    return -1
+  }
+
+  isEmpty(): boolean {
+    for (const ring of this.#rings) if (!ring.isEmpty()) return false
+    return true
+  }
+
+  /** Takes the role of the gatherer; false when another worker has it. */
+  takeGathering(actor: number): boolean {
+    return Atomics.compareExchange(this.#words, this.#gatherer, NOBODY, actor + 1) === NOBODY
+  }
+
+  /** Gives the role back, also in the name of a dead worker. */
+  endGathering(actor: number): void {
+    Atomics.compareExchange(this.#words, this.#gatherer, actor + 1, NOBODY)
+  }
+
+  isGathering(): boolean {
+    return Atomics.load(this.#words, this.#gatherer) !== NOBODY
+  }
+
+  /** Says that a worker of the step (by its index in the step) is about to sleep. */
+  sleep(worker: number): void {
+    Atomics.or(this.#words, this.#sleepers + (worker >>> 5), 1 << (worker & 31))
+  }
+
+  wake(worker: number): void {
+    Atomics.and(this.#words, this.#sleepers + (worker >>> 5), ~(1 << (worker & 31)))
+  }
+
+  hasSleeper(): boolean {
+    for (let index = 0; index < this.#sleeperWords; index++) {
+      if (Atomics.load(this.#words, this.#sleepers + index) !== 0) return true
+    }
+    return false
+  }
+
+  /** Takes one sleeping worker off the list, the lowest first so that few workers stay busy and warm; -1 when none sleeps. */
+  takeSleeper(): number {
+    for (let index = 0; index < this.#sleeperWords; index++) {
+      const at = this.#sleepers + index
+      for (
+        let mask = Atomics.load(this.#words, at);
+        mask !== 0;
+        mask = Atomics.load(this.#words, at)
+      ) {
+        const bit = mask & -mask
+        if ((Atomics.and(this.#words, at, ~bit) & bit) !== 0)
+          return index * BITS + 31 - Math.clz32(bit)
+      }
+    }
+    return -1
+  }
+
+  /** Says that `actor` waits for room. */
+  waitForRoom(actor: number): void {
+    Atomics.or(this.#words, this.#roomWaiters + (actor >>> 5), 1 << (actor & 31))
+  }
+
+  /** Takes everybody who waits for room off the list and names each. */
+  takeRoomWaiters(wake: (actor: number) => void): void {
+    for (let index = 0; index < this.#roomWords; index++) {
+      const at = this.#roomWaiters + index
+      if (Atomics.load(this.#words, at) === 0) continue
+      let mask = Atomics.exchange(this.#words, at, 0)
+      while (mask !== 0) {
+        const bit = mask & -mask
+        mask ^= bit
+        wake(index * BITS + 31 - Math.clz32(bit))
+      }
+    }
+  }
+
+  #isLive(cell: number): boolean {
+    const slot = slotOf(cell)
+    if (slot >= this.#tasks.geometry.slots) return false
+    const word = this.#tasks.word(slot)
+    return stateOf(word) === QUEUED && generationOfState(word) === generationOf(cell)
+  }
+
+  #dropStaleFront(ring: Ring): void {
+    for (let cell = ring.peek(); cell !== 0 && !this.#isLive(cell); cell = ring.peek())
+      ring.remove(cell)
+  }
+
+  #ring(priority: number): Ring {
+    return this.#rings[priority]!
+  }
+}

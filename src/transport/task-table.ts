@@ -1,0 +1,261 @@
+import { GENERATION_MASK } from './ring.ts'
+
+/**
+ * The task slots: one record of shared memory for each task, from admission until its caller has the outcome.
+ *
+ * The state word says in one atomic word what a task is doing, for whom, and which version of its fields counts:
+ *
+ * ```
+ *    31      27    24 23         14 13            0
+ *   ┌─────────┬───────┬─────────────┬──────────────┐
+ *   │    0    │ state │    actor    │  generation  │
+ *   └─────────┴───────┴─────────────┴──────────────┘
+ *
+ *            submit              claim                start
+ *   FREE ─────────────▶ QUEUED ─────────▶ CLAIMED ─────────▶ RUNNING
+ *    ▲ ▲                 │ ▲ │              │  │                │ │
+ *    │ └─── withdraw ────┘ │ └──────────────│──│── hand over ───┘ │
+ *    ├───── withdraw ──────│────────────────┘  │                  │
+ *    │                     └─── put back ──────┘                  │ finish
+ *    └───────────────────────── collect ────────────── DONE ◀─────┘
+ * ```
+ *
+ * - FREE: the client alone uses the slot. QUEUED: anyone of the step may claim it; `actor` is who put it there, so that
+ *   a death between this word and the ring's cell can be made good. CLAIMED and RUNNING: `actor` is the worker.
+ *   DONE: `actor` is who finished it; the client alone collects it.
+ * - Only a task that is QUEUED or CLAIMED can be withdrawn; a RUNNING one is told through its cancel word.
+ * - Each hand-over raises the generation. Fields live twice, in an even and an odd half: a worker writes into the half
+ *   that does not count yet, and the swap of the state word makes it count. A death in the middle leaves the other
+ *   half, whole.
+ */
+export const FREE = 0
+export const QUEUED = 1
+export const CLAIMED = 2
+export const RUNNING = 3
+export const DONE = 4
+
+const ACTOR_SHIFT = 14
+const ACTOR_MASK = 0x3ff
+const STATE_SHIFT = 24
+
+/** The most clients and workers that a state word can name. */
+export const MAX_ACTORS = ACTOR_MASK + 1
+
+export const stateWord = (state: number, actor: number, generation: number): number =>
+  (state << STATE_SHIFT) | (actor << ACTOR_SHIFT) | generation
+export const stateOf = (word: number): number => word >>> STATE_SHIFT
+export const actorOf = (word: number): number => (word >>> ACTOR_SHIFT) & ACTOR_MASK
+export const generationOfState = (word: number): number => word & GENERATION_MASK
+export const nextGeneration = (generation: number): number => (generation + 1) & GENERATION_MASK
+
+/** How a task ended. */
+export const OUTCOME_COMPLETED = 0
+export const OUTCOME_FAILED = 1 // the fields hold the error
+export const OUTCOME_TIMED_OUT = 2
+export const OUTCOME_CANCELLED = 3
+export const OUTCOME_WORKER_DIED = 4 // `detail` names the worker
+
+// A slot's words.
+const STATE = 0
+const CANCEL = 1 // 1 once the caller has gone; written by the client
+const TASK_CLASS = 2
+const PRIORITY = 3
+const OUTCOME = 4
+const DETAIL = 5
+const DEADLINE = 6 // float64, ms since the flow's birth
+const QUEUED_AT = 8 // float64, ms since the flow's birth: when it entered the queue in which it is
+const FIRST_BLOCK = 10 // head of the list of blocks that the slot owns, plus one
+const TARGET = 11 // the step in whose queue it is, or is about to be
+const HALF = 12 // two words for each half: its length in bytes; the block that holds it plus one, or 0
+const TIMINGS = 16
+
+/** Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size. */
+export const TIMING_WORDS = 4
+
+export interface SlotGeometry {
+  readonly slots: number
+  readonly steps: number
+  /** Bytes of each of the two halves that hold encoded fields beside the header; a multiple of 8. */
+  readonly inlineBytes: number
+}
+
+export class TaskTable {
+  readonly geometry: SlotGeometry
+  /** All control memory as bytes: what {@link fieldsStart} indexes. */
+  readonly bytes: Uint8Array
+  readonly #words: Int32Array
+  readonly #floats: Float32Array
+  readonly #doubles: Float64Array
+  readonly #start: number
+  readonly #slotWords: number
+  readonly #fields: number
+
+  static #wordsPerSlot({ steps, inlineBytes }: SlotGeometry): number {
+    const words = TIMINGS + steps * TIMING_WORDS + (2 * inlineBytes) / 4
+    return Math.ceil(words / 16) * 16 // whole cache lines
+  }
+
+  static wordsNeeded(geometry: SlotGeometry): number {
+    return geometry.slots * TaskTable.#wordsPerSlot(geometry)
+  }
+
+  constructor(geometry: SlotGeometry, words: Int32Array, start: number) {
+    this.geometry = geometry
+    this.#words = words
+    this.#floats = new Float32Array(words.buffer, words.byteOffset, words.length)
+    this.#doubles = new Float64Array(words.buffer, words.byteOffset, words.length >> 1)
+    this.bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength)
+    this.#start = start
+    this.#slotWords = TaskTable.#wordsPerSlot(geometry)
+    this.#fields = TIMINGS + geometry.steps * TIMING_WORDS
+  }
+
+  word(slot: number): number {
+    return Atomics.load(this.#words, this.#at(slot) + STATE)
+  }
+
+  /** Swaps the state word; false when it is not (or no longer) `from`. */
+  move(slot: number, from: number, to: number): boolean {
+    return Atomics.compareExchange(this.#words, this.#at(slot) + STATE, from, to) === from
+  }
+
+  /** Sets the state word of a slot that the caller owns alone. */
+  set(slot: number, word: number): void {
+    Atomics.store(this.#words, this.#at(slot) + STATE, word)
+  }
+
+  /** Writes what stays the same for the whole life of a task. Only for a FREE slot, by its client. */
+  describe(slot: number, taskClass: number, priority: number, deadline: number): void {
+    const at = this.#at(slot)
+    const words = this.#words
+    Atomics.store(words, at + CANCEL, 0)
+    words[at + TASK_CLASS] = taskClass
+    words[at + PRIORITY] = priority
+    words[at + OUTCOME] = OUTCOME_COMPLETED
+    words[at + DETAIL] = 0
+    this.#doubles[(at + DEADLINE) >> 1] = deadline
+  }
+
+  taskClass(slot: number): number {
+    return this.#words[this.#at(slot) + TASK_CLASS]!
+  }
+
+  priority(slot: number): number {
+    return this.#words[this.#at(slot) + PRIORITY]!
+  }
+
+  deadline(slot: number): number {
+    return this.#doubles[(this.#at(slot) + DEADLINE) >> 1]!
+  }
+
+  queuedAt(slot: number): number {
+    return this.#doubles[(this.#at(slot) + QUEUED_AT) >> 1]!
+  }
+
+  /** The step for whose queue a task was last published. */
+  target(slot: number): number {
+    return this.#words[this.#at(slot) + TARGET]!
+  }
+
+  /** Written before a task becomes QUEUED: to which step it goes, and when. */
+  setTarget(slot: number, step: number, now: number): void {
+    this.#words[this.#at(slot) + TARGET] = step
+    this.#doubles[(this.#at(slot) + QUEUED_AT) >> 1] = now
+  }
+
+  cancel(slot: number): void {
+    Atomics.store(this.#words, this.#at(slot) + CANCEL, 1)
+  }
+
+  isCancelled(slot: number): boolean {
+    return Atomics.load(this.#words, this.#at(slot) + CANCEL) === 1
+  }
+
+  outcome(slot: number): number {
+    return this.#words[this.#at(slot) + OUTCOME]!
+  }
+
+  detail(slot: number): number {
+    return this.#words[this.#at(slot) + DETAIL]!
+  }
+
+  setOutcome(slot: number, outcome: number, detail = 0): void {
+    const at = this.#at(slot)
+    this.#words[at + OUTCOME] = outcome
+    this.#words[at + DETAIL] = detail
+  }
+
+  /** The first block of the slot's list, or -1. */
+  firstBlock(slot: number): number {
+    return Atomics.load(this.#words, this.#at(slot) + FIRST_BLOCK) - 1
+  }
+
+  setFirstBlock(slot: number, block: number): void {
+    Atomics.store(this.#words, this.#at(slot) + FIRST_BLOCK, block + 1)
+  }
+
+  /** Where in {@link bytes} the fields of a generation lie when they fit. */
+  fieldsStart(slot: number, generation: number): number {
+    return (this.#at(slot) + this.#fields) * 4 + (generation & 1) * this.geometry.inlineBytes
+  }
+
+  fieldsLength(slot: number, generation: number): number {
+    return this.#words[this.#half(slot, generation)]!
+  }
+
+  /** The block that holds the fields of a generation, or -1 when they lie in the slot. */
+  fieldsBlock(slot: number, generation: number): number {
+    return this.#words[this.#half(slot, generation) + 1]! - 1
+  }
+
+  setFields(slot: number, generation: number, length: number, block: number): void {
+    const at = this.#half(slot, generation)
+    this.#words[at] = length
+    this.#words[at + 1] = block + 1
+  }
+
+  setTiming(
+    slot: number,
+    step: number,
+    queueMs: number,
+    batchMs: number,
+    handleMs: number,
+    batchSize: number,
+  ): void {
+    const at = this.#at(slot) + TIMINGS + step * TIMING_WORDS
+    this.#floats[at] = queueMs
+    this.#floats[at + 1] = batchMs
+    this.#floats[at + 2] = handleMs
+    this.#words[at + 3] = batchSize
+  }
+
+  clearTimings(slot: number): void {
+    for (let step = 0; step < this.geometry.steps; step++) {
+      this.#words[this.#at(slot) + TIMINGS + step * TIMING_WORDS + 3] = 0
+    }
+  }
+
+  /** What was recorded at a step, or undefined when the task skipped it. */
+  timing(
+    slot: number,
+    step: number,
+  ): { queueMs: number; batchMs: number; handleMs: number; batchSize: number } | undefined {
+    const at = this.#at(slot) + TIMINGS + step * TIMING_WORDS
+    const batchSize = this.#words[at + 3]!
+    if (batchSize === 0) return undefined
+    return {
+      queueMs: this.#floats[at]!,
+      batchMs: this.#floats[at + 1]!,
+      handleMs: this.#floats[at + 2]!,
+      batchSize,
+    }
+  }
+
+  #at(slot: number): number {
+    return this.#start + slot * this.#slotWords
+  }
+
+  #half(slot: number, generation: number): number {
+    return this.#at(slot) + HALF + (generation & 1) * 2
+  }
+}

@@ -1,0 +1,92 @@
+import type { Control } from '../transport/control.ts'
+import { CLAIMED, RUNNING, generationOfState, stateWord } from '../transport/task-table.ts'
+
+/** A task that this worker has claimed. */
+export interface Claim {
+  readonly slot: number
+  readonly generation: number
+  /** When it was claimed, in flow time. */
+  readonly claimedAt: number
+}
+
+export interface BatcherOptions {
+  readonly step: number
+  readonly batchSize: number
+  readonly batchTimeout: number
+  /** Gives up the thread until the bell rings or `until` (flow time) has come. */
+  readonly sleep: (until: number) => Promise<void>
+  /** Settles a claimed task whose deadline has passed. */
+  readonly expire: (claim: Claim) => void
+}
+
+/**
+ * Gathers one batch at a time. Greedy without a `batchTimeout`: what is there, never waiting. With one, it waits for a
+ * full batch, counted from the first task. Withdrawn and expired tasks never enter.
+ */
+export class Batcher {
+  readonly #control: Control
+  readonly #options: BatcherOptions
+  readonly #step: number
+
+  constructor(control: Control, options: BatcherOptions) {
+    this.#control = control
+    this.#options = options
+    this.#step = options.step
+  }
+
+  /** Claims what is there now, up to `room`, into `batch`. */
+  claim(batch: Claim[], room: number): void {
+    const { tasks, clock, actor } = this.#control
+    const queue = this.#control.queues[this.#step]!
+    if (room <= 0) return
+    let now = -1
+    let claimed = false
+    while (batch.length < room) {
+      const slot = queue.claim(actor)
+      if (slot < 0) break
+      claimed = true
+      if (now < 0) now = clock.now()
+      const claim = { slot, generation: generationOfState(tasks.word(slot)), claimedAt: now }
+      if (tasks.deadline(slot) <= now) this.#options.expire(claim)
+      else batch.push(claim)
+    }
+    if (claimed) this.#control.wakeRoomWaiters(this.#step)
+  }
+
+  /** Waits until the batch is full or its time is over. The caller holds the gatherer's role. */
+  async fill(batch: Claim[]): Promise<void> {
+    const { batchSize, batchTimeout, sleep } = this.#options
+    const until = batch[0]!.claimedAt + batchTimeout
+    while (batch.length < batchSize && this.#control.clock.now() < until) {
+      await sleep(until)
+      this.#dropWithdrawn(batch)
+      this.claim(batch, batchSize)
+    }
+  }
+
+  /** Starts every task of the batch; those that were withdrawn meanwhile drop out, the expired ones are settled. */
+  start(batch: readonly Claim[]): Claim[] {
+    const { tasks, clock, actor } = this.#control
+    const now = clock.now()
+    return batch.filter((claim) => {
+      const { slot, generation } = claim
+      if (now > claim.claimedAt && tasks.deadline(slot) <= now) {
+        this.#options.expire(claim)
+        return false
+      }
+      return tasks.move(
+        slot,
+        stateWord(CLAIMED, actor, generation),
+        stateWord(RUNNING, actor, generation),
+      )
+    })
+  }
+
+  #dropWithdrawn(batch: Claim[]): void {
+    const { tasks, actor } = this.#control
+    for (let index = batch.length - 1; index >= 0; index--) {
+      const { slot, generation } = batch[index]!
+      if (tasks.word(slot) !== stateWord(CLAIMED, actor, generation)) batch.splice(index, 1)
+    }
+  }
+}

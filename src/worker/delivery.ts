@@ -1,0 +1,236 @@
+import { OutOfMemoryError } from '../errors.ts'
+import type { FieldEncoder } from '../transport/codec.ts'
+import type { Control } from '../transport/control.ts'
+import { MemoryExhausted, type Payloads } from '../transport/payloads.ts'
+import {
+  CLAIMED,
+  DONE,
+  OUTCOME_CANCELLED,
+  OUTCOME_COMPLETED,
+  OUTCOME_FAILED,
+  OUTCOME_TIMED_OUT,
+  QUEUED,
+  RUNNING,
+  nextGeneration,
+  stateWord,
+} from '../transport/task-table.ts'
+import { toErrorRecord } from '../transport/protocol.ts'
+import { cellOf } from '../transport/ring.ts'
+import type { Claim } from './batcher.ts'
+import type { Sleeper } from './sleeper.ts'
+
+/** Why a task cannot be handed over now. */
+type Obstacle = 'room' | 'memory'
+
+const OUTPUT = -1
+
+/** Hands tasks over to the next step that wants them, or to their client with their outcome. */
+export class Delivery {
+  readonly #control: Control
+  readonly #step: number
+  readonly #conditions: readonly (string | undefined)[]
+  readonly #encoder: FieldEncoder
+  readonly #payloads: Payloads
+  readonly #sleeper: Sleeper
+  /** Clients and steps to wake once the batch is through. */
+  readonly #toRing = new Set<number>()
+  readonly #toWake = new Set<number>()
+
+  constructor(
+    control: Control,
+    step: number,
+    conditions: readonly (string | undefined)[],
+    encoder: FieldEncoder,
+    payloads: Payloads,
+    sleeper: Sleeper,
+  ) {
+    this.#control = control
+    this.#step = step
+    this.#conditions = conditions
+    this.#encoder = encoder
+    this.#payloads = payloads
+    this.#sleeper = sleeper
+  }
+
+  /** Hands over every handled task. Returns a promise only when it has to wait for room or memory. */
+  deliver(
+    claims: readonly Claim[],
+    handled: readonly object[],
+    now: number,
+  ): Promise<void> | undefined {
+    for (let index = 0; index < claims.length; index++) {
+      const obstacle = this.#tryHandOver(claims[index]!, handled[index]!, now)
+      if (obstacle !== undefined) return this.#deliverSlowly(claims, handled, index)
+    }
+    this.flush()
+    return undefined
+  }
+
+  /** Settles a task with an error. */
+  fail(claim: Claim, error: unknown): void {
+    const generation = nextGeneration(claim.generation)
+    this.#payloads.abandon(claim.slot, generation)
+    try {
+      this.#write(claim.slot, generation, { error })
+    } catch {
+      // What the handler threw cannot travel, or there is no memory for it: the essence can.
+      this.#payloads.abandon(claim.slot, generation)
+      const { message, stack, ...rest } = toErrorRecord(error)
+      const inline = this.#control.shape.inlineBytes / 8
+      this.#write(claim.slot, generation, {
+        record: { ...rest, message: message.slice(0, inline), stack: stack?.slice(0, inline) },
+      })
+    }
+    this.#finish(claim, RUNNING, OUTCOME_FAILED)
+  }
+
+  /** Settles a claimed task whose deadline has passed. */
+  expire(claim: Claim): void {
+    this.#finish(claim, CLAIMED, OUTCOME_TIMED_OUT)
+  }
+
+  /** Wakes those for whom this batch made work. */
+  flush(): void {
+    for (const client of this.#toRing) this.#control.bells.ring(client)
+    for (const step of this.#toWake) this.#control.wakeWorker(step)
+    this.#toRing.clear()
+    this.#toWake.clear()
+  }
+
+  async #deliverSlowly(
+    claims: readonly Claim[],
+    handled: readonly object[],
+    from: number,
+  ): Promise<void> {
+    const { tasks, clock } = this.#control
+    for (let index = from; index < claims.length; index++) {
+      const claim = claims[index]!
+      for (;;) {
+        const obstacle = this.#tryHandOver(claim, handled[index]!, clock.now())
+        if (obstacle === undefined) break
+        const deadline = tasks.deadline(claim.slot)
+        if (clock.now() >= deadline) {
+          if (obstacle === 'room') this.#finish(claim, RUNNING, OUTCOME_TIMED_OUT)
+          else
+            this.fail(
+              claim,
+              new OutOfMemoryError(
+                'the shared memory of the flow stayed exhausted until the deadline',
+              ),
+            )
+          break
+        }
+        this.flush()
+        await this.#wait(obstacle, claim, handled[index]!, deadline)
+      }
+    }
+    this.flush()
+  }
+
+  async #wait(obstacle: Obstacle, { slot }: Claim, task: object, deadline: number): Promise<void> {
+    const { tasks, queues, blocks, actor } = this.#control
+    if (obstacle === 'memory') {
+      const before = blocks.pagesInUse()
+      blocks.wait()
+      await this.#sleeper.sleep(
+        deadline,
+        () => blocks.pagesInUse() < before || tasks.isCancelled(slot),
+      )
+      return
+    }
+    const queue = queues[this.#nextStep(task)]
+    if (queue === undefined) return
+    queue.waitForRoom(actor)
+    await this.#sleeper.sleep(
+      deadline,
+      () => queue.hasRoom(tasks.priority(slot)) || tasks.isCancelled(slot),
+    )
+  }
+
+  #tryHandOver(claim: Claim, task: object, now: number): Obstacle | undefined {
+    const { tasks, queues, actor } = this.#control
+    const { slot } = claim
+    const generation = nextGeneration(claim.generation)
+    if (tasks.isCancelled(slot)) {
+      this.#finish(claim, RUNNING, OUTCOME_CANCELLED)
+      return undefined
+    }
+    let next: number
+    try {
+      next = this.#nextStep(task)
+      if (next !== OUTPUT && !queues[next]!.hasRoom(tasks.priority(slot))) return 'room'
+      this.#write(slot, generation, task)
+    } catch (error) {
+      if (error instanceof MemoryExhausted) {
+        this.#payloads.abandon(slot, generation)
+        return 'memory'
+      }
+      this.fail(claim, error)
+      return undefined
+    }
+    if (next === OUTPUT) {
+      this.#finish(claim, RUNNING, OUTCOME_COMPLETED)
+      return undefined
+    }
+    this.#payloads.unlinkUnmarked(slot, generation)
+    tasks.setTarget(slot, next, now)
+    const moved = tasks.move(
+      slot,
+      stateWord(RUNNING, actor, claim.generation),
+      stateWord(QUEUED, actor, generation),
+    )
+    if (moved) {
+      queues[next]!.push(slot, generation, tasks.priority(slot))
+      this.#toWake.add(next)
+    }
+    this.#payloads.releaseUnlinked()
+    return undefined
+  }
+
+  /** Writes fields for a generation that does not count yet. */
+  #write(slot: number, generation: number, fields: object): void {
+    const { tasks, leases } = this.#control
+    this.#payloads.begin(slot, generation, this.#step + 1)
+    const start = tasks.fieldsStart(slot, generation)
+    const length = this.#encoder.encode(
+      fields,
+      tasks.bytes,
+      start,
+      start + tasks.geometry.inlineBytes,
+      this.#payloads,
+    )
+    if (length >= 0) {
+      tasks.setFields(slot, generation, length, -1)
+      return
+    }
+    const { overflow } = this.#encoder
+    const block = this.#payloads.allocate(overflow.byteLength)
+    leases.withBytes(block, 0, overflow.byteLength, (bytes) => bytes.set(overflow))
+    tasks.setFields(slot, generation, overflow.byteLength, block)
+  }
+
+  #finish({ slot, generation }: Claim, state: number, outcome: number): void {
+    const { tasks, completions, actor } = this.#control
+    const next = nextGeneration(generation)
+    // Without fields to read the client releases all of the slot's blocks by itself.
+    if (outcome === OUTCOME_COMPLETED || outcome === OUTCOME_FAILED)
+      this.#payloads.unlinkUnmarked(slot, next)
+    tasks.setOutcome(slot, outcome)
+    if (tasks.move(slot, stateWord(state, actor, generation), stateWord(DONE, actor, next))) {
+      const client = this.#control.clientOf(slot)
+      completions[client]!.push(cellOf(slot, next))
+      this.#toRing.add(client)
+    }
+    this.#payloads.releaseUnlinked()
+  }
+
+  /** The next step that wants the task, or OUTPUT. */
+  #nextStep(task: object): number {
+    for (let step = this.#step + 1; step < this.#conditions.length; step++) {
+      const condition = this.#conditions[step]
+      if (condition === undefined || (task as Record<string, () => unknown>)[condition]!())
+        return step
+    }
+    return OUTPUT
+  }
+}

@@ -1,0 +1,322 @@
+import type { FieldDecoder, FieldEncoder } from '../transport/codec.ts'
+import type { Control } from '../transport/control.ts'
+import { Payloads } from '../transport/payloads.ts'
+import { Spinner } from '../transport/spinner.ts'
+import {
+  BATCHES,
+  BATCH_MS,
+  BATCH_SIZE_HISTOGRAM,
+  type Counters,
+  EXPIRED,
+  FAILED,
+  HANDLE_HISTOGRAM,
+  HANDLE_MS,
+  QUEUE_HISTOGRAM,
+  QUEUE_MS,
+  TASKS,
+} from '../metrics/counters.ts'
+import { Batcher, type Claim } from './batcher.ts'
+import { Delivery } from './delivery.ts'
+import type { Sleeper } from './sleeper.ts'
+
+/** What the loop calls. */
+export interface Handler {
+  handle(tasks: readonly object[]): unknown
+}
+
+export interface LoopOptions {
+  readonly step: number
+  readonly worker: number
+  readonly handler: Handler
+  readonly writesInput: boolean
+  /** Makes an empty task of a class, by the class's number. */
+  readonly rebuild: (taskClass: number) => object
+  readonly conditions: readonly (string | undefined)[]
+  readonly batchSize: number
+  readonly batchTimeout: number
+  /** Longest spin in milliseconds. */
+  readonly spin: number
+}
+
+/** Lets the event loop turn at least this often, in milliseconds. */
+const YIELD_EVERY = 2
+const SPINS_PER_LOOK_AT_CLOCK = 32
+
+const nextTurn = (): Promise<void> =>
+  new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+
+/** Gathers batches, has them handled and delivers them, one after another. */
+export class StepLoop {
+  readonly #control: Control
+  readonly #options: LoopOptions
+  readonly #decoder: FieldDecoder
+  readonly #payloads: Payloads
+  readonly #batcher: Batcher
+  readonly #delivery: Delivery
+  readonly #sleeper: Sleeper
+  readonly #spinner: Spinner
+  readonly #counters: Counters
+  #stopping = false
+
+  constructor(
+    control: Control,
+    options: LoopOptions,
+    encoder: FieldEncoder,
+    decoder: FieldDecoder,
+    sleeper: Sleeper,
+    counters: Counters,
+  ) {
+    this.#control = control
+    this.#options = options
+    this.#decoder = decoder
+    this.#sleeper = sleeper
+    this.#counters = counters
+    this.#spinner = new Spinner(options.spin)
+    this.#payloads = new Payloads(control)
+    this.#delivery = new Delivery(
+      control,
+      options.step,
+      options.conditions,
+      encoder,
+      this.#payloads,
+      sleeper,
+    )
+    this.#batcher = new Batcher(control, {
+      step: options.step,
+      batchSize: options.batchSize,
+      batchTimeout: options.batchTimeout,
+      sleep: async (until) => {
+        const queue = control.queues[options.step]!
+        queue.sleep(options.worker)
+        await sleeper.sleep(until, () => !queue.isEmpty())
+        queue.wake(options.worker)
+      },
+      expire: (claim) => {
+        this.#counters.add(EXPIRED, 1)
+        this.#delivery.expire(claim)
+      },
+    })
+  }
+
+  stop(): void {
+    this.#stopping = true
+  }
+
+  /** Runs until {@link stop}; a batch that has begun is finished first. */
+  async run(): Promise<void> {
+    const { clock, actor } = this.#control
+    const { batchSize, batchTimeout, step } = this.#options
+    const queue = this.#control.queues[step]!
+    let lastTurn = clock.now()
+    while (!this.#stopping) {
+      const exclusive = batchSize > 1
+      let batch: Claim[] = []
+      if (!exclusive || queue.takeGathering(actor)) {
+        this.#batcher.claim(batch, batchSize)
+        if (batchTimeout > 0 && batch.length > 0 && batch.length < batchSize)
+          await this.#batcher.fill(batch)
+        if (exclusive) queue.endGathering(actor)
+      }
+      if (batch.length === 0) {
+        this.#delivery.flush()
+        if (!this.#spin()) await this.#sleepForWork()
+        lastTurn = clock.now()
+        continue
+      }
+      if (queue.hasSleeper() && !queue.isEmpty()) this.#control.wakeWorker(step)
+      batch = this.#batcher.start(batch)
+      if (batch.length > 0) {
+        const pending = this.#handle(batch)
+        if (pending !== undefined) {
+          await pending
+          lastTurn = clock.now()
+          continue
+        }
+      }
+      const now = clock.now()
+      if (now - lastTurn > YIELD_EVERY) {
+        await nextTurn()
+        lastTurn = clock.now()
+      }
+    }
+  }
+
+  /** Has a batch handled and delivers it. Returns a promise only when something has to be waited for. */
+  #handle(batch: readonly Claim[]): Promise<void> | undefined {
+    const startedAt = this.#control.clock.now()
+    const claims: Claim[] = []
+    const tasks: object[] = []
+    this.#decode(batch, claims, tasks)
+    if (claims.length === 0) return undefined
+    try {
+      const result = this.#options.handler.handle(tasks)
+      if (isThenable(result)) return this.#handleAsync(result, claims, tasks, startedAt)
+    } catch (error) {
+      return this.#split(claims, error, startedAt)
+    }
+    return this.#deliver(claims, tasks, startedAt)
+  }
+
+  async #handleAsync(
+    result: PromiseLike<unknown>,
+    claims: readonly Claim[],
+    tasks: readonly object[],
+    startedAt: number,
+  ): Promise<void> {
+    try {
+      await result
+    } catch (error) {
+      await this.#split(claims, error, startedAt)
+      return
+    }
+    await this.#deliver(claims, tasks, startedAt)
+  }
+
+  #deliver(
+    claims: readonly Claim[],
+    tasks: readonly object[],
+    startedAt: number,
+  ): Promise<void> | undefined {
+    const now = this.#control.clock.now()
+    this.#measure(claims, startedAt, now)
+    const pending = this.#delivery.deliver(claims, tasks, now)
+    if (pending !== undefined) return pending.finally(() => this.#payloads.closeAll())
+    this.#payloads.closeAll()
+    return undefined
+  }
+
+  /**
+   * A batch that threw is halved until the culprit stands alone, each half decoded again from the last hand-over. After
+   * 2·log2(n) + 1 further calls what has not succeeded fails, so that a flood of bad tasks is not amplified. A handler
+   * that writes into its input is not called twice.
+   */
+  async #split(batch: readonly Claim[], error: unknown, startedAt: number): Promise<void> {
+    let calls = this.#options.writesInput ? 0 : 2 * Math.ceil(Math.log2(batch.length)) + 1
+    const failing: { claims: readonly Claim[]; error: unknown }[] = [{ claims: batch, error }]
+    this.#payloads.closeAll()
+    for (let group = failing.pop(); group !== undefined; group = failing.pop()) {
+      if (group.claims.length === 1 || calls <= 0) {
+        this.#measure(group.claims, startedAt, this.#control.clock.now())
+        for (const claim of group.claims) this.#fail(claim, group.error)
+        continue
+      }
+      const middle = Math.ceil(group.claims.length / 2)
+      const bad: typeof failing = []
+      for (const half of [group.claims.slice(0, middle), group.claims.slice(middle)]) {
+        if (calls-- <= 0) {
+          bad.push({ claims: half, error: group.error })
+          continue
+        }
+        const claims: Claim[] = []
+        const tasks: object[] = []
+        this.#decode(half, claims, tasks)
+        if (claims.length === 0) continue
+        try {
+          await this.#options.handler.handle(tasks)
+          await this.#deliver(claims, tasks, startedAt)
+        } catch (again) {
+          this.#payloads.closeAll()
+          bad.push({ claims, error: again })
+        }
+      }
+      failing.push(...bad.toReversed())
+    }
+    this.#delivery.flush()
+  }
+
+  #decode(batch: readonly Claim[], claims: Claim[], into: object[]): void {
+    const { tasks, leases } = this.#control
+    for (const claim of batch) {
+      const { slot, generation } = claim
+      try {
+        const task = this.#options.rebuild(tasks.taskClass(slot))
+        this.#payloads.begin(slot, generation, this.#options.step + 1)
+        const length = tasks.fieldsLength(slot, generation)
+        const block = tasks.fieldsBlock(slot, generation)
+        if (block < 0) {
+          this.#decoder.decodeInto(
+            task,
+            tasks.bytes,
+            tasks.fieldsStart(slot, generation),
+            length,
+            this.#payloads,
+          )
+        } else {
+          leases.withBytes(block, 0, length, (bytes) =>
+            this.#decoder.decodeInto(task, bytes, 0, length, this.#payloads),
+          )
+        }
+        into.push(task)
+        claims.push(claim)
+      } catch (error) {
+        this.#fail(claim, error)
+        this.#delivery.flush()
+      }
+    }
+  }
+
+  #fail(claim: Claim, error: unknown): void {
+    this.#counters.add(FAILED, 1)
+    this.#delivery.fail(claim, error)
+  }
+
+  #measure(claims: readonly Claim[], startedAt: number, now: number): void {
+    const { tasks } = this.#control
+    const { step } = this.#options
+    const handleMs = now - startedAt
+    const counters = this.#counters
+    let queueSum = 0
+    for (const { slot, claimedAt } of claims) {
+      const queueMs = Math.max(0, claimedAt - tasks.queuedAt(slot))
+      queueSum += queueMs
+      counters.record(QUEUE_HISTOGRAM, queueMs)
+      tasks.setTiming(slot, step, queueMs, startedAt - claimedAt, handleMs, claims.length)
+    }
+    counters.add(TASKS, claims.length)
+    counters.add(BATCHES, 1)
+    counters.add(QUEUE_MS, queueSum)
+    counters.add(BATCH_MS, startedAt - claims[0]!.claimedAt)
+    counters.add(HANDLE_MS, handleMs)
+    counters.record(HANDLE_HISTOGRAM, handleMs)
+    counters.record(BATCH_SIZE_HISTOGRAM, claims.length)
+  }
+
+  /** Looks for work for as long as that promises to pay; true when there is some. */
+  #spin(): boolean {
+    const { clock } = this.#control
+    const queue = this.#control.queues[this.#options.step]!
+    const now = clock.now()
+    const until = now + this.#spinner.begin(now)
+    for (let time = now; time < until; time = clock.now()) {
+      for (let spins = 0; spins < SPINS_PER_LOOK_AT_CLOCK; spins++) {
+        if (!queue.isEmpty() && !queue.isGathering()) {
+          this.#spinner.end(clock.now())
+          return true
+        }
+      }
+    }
+    return false
+  }
+
+  async #sleepForWork(): Promise<void> {
+    const queue = this.#control.queues[this.#options.step]!
+    queue.sleep(this.#options.worker)
+    await this.#sleeper.sleep(
+      Infinity,
+      () => this.#stopping || (!queue.isEmpty() && !queue.isGathering()),
+    )
+    queue.wake(this.#options.worker)
+    if (!queue.isEmpty()) this.#spinner.end(this.#control.clock.now())
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'then' in value &&
+    typeof value.then === 'function'
+  )
+}

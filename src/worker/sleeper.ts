@@ -1,0 +1,69 @@
+import { Socket } from 'node:net'
+import type { Control } from '../transport/control.ts'
+
+/**
+ * The worker's bell, read in its event loop, and the timer that may end a sleep earlier. Several loops of one worker
+ * may sleep at once: a ring wakes them all, and each looks for itself.
+ */
+export class Sleeper {
+  readonly #control: Control
+  readonly #socket: Socket
+  #sleeping: (() => void)[] = []
+  #timer: NodeJS.Timeout | undefined
+  #timerAt = Infinity
+
+  constructor(control: Control, readEnd: number) {
+    this.#control = control
+    const buffer = Buffer.alloc(64)
+    this.#socket = new Socket({
+      fd: readEnd,
+      readable: true,
+      writable: false,
+      onread: {
+        buffer,
+        callback: () => {
+          this.wakeAll()
+          return true
+        },
+      },
+    })
+    this.#socket.on('error', () => this.wakeAll())
+    this.#socket.resume()
+  }
+
+  /**
+   * Sleeps until the bell rings, {@link wakeAll} is called or `until` (flow time) has come; not at all if `hasWork` is
+   * true once the bell is armed.
+   */
+  sleep(until: number, hasWork: () => boolean): Promise<void> | undefined {
+    const { bells, actor, clock } = this.#control
+    bells.arm(actor)
+    if (hasWork()) {
+      if (this.#sleeping.length === 0) bells.disarm(actor)
+      return undefined
+    }
+    if (until < this.#timerAt && !this.#control.isClockManual) {
+      clearTimeout(this.#timer)
+      this.#timerAt = until
+      this.#timer = setTimeout(() => this.wakeAll(), Math.max(0, Math.ceil(until - clock.now())))
+    }
+    return new Promise((resolve) => {
+      this.#sleeping.push(resolve)
+    })
+  }
+
+  wakeAll(): void {
+    this.#control.bells.disarm(this.#control.actor)
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#timerAt = Infinity
+    const sleeping = this.#sleeping
+    this.#sleeping = []
+    for (const wake of sleeping) wake()
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#socket.destroy()
+  }
+}

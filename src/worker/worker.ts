@@ -1,0 +1,153 @@
+import { Mapping } from '../memory/mapping.ts'
+import { libc } from '../memory/libc.ts'
+import { Counters } from '../metrics/counters.ts'
+import { FieldDecoder, FieldEncoder } from '../transport/codec.ts'
+import { Control } from '../transport/control.ts'
+import {
+  type ParentMessage,
+  type StartFailure,
+  type WorkerInit,
+  type WorkerMessage,
+  toErrorRecord,
+} from '../transport/protocol.ts'
+import { CodecError, InvalidHandlerError } from '../errors.ts'
+import { markFlowWorker } from './flow-worker.ts'
+import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
+import { StepLoop } from './loop.ts'
+import { Sleeper } from './sleeper.ts'
+
+/** The control channel to the parent, whatever carries it. */
+export interface ParentPort {
+  send(message: WorkerMessage): void
+  onMessage(listener: (message: ParentMessage) => void): void
+  /** Ends the worker. */
+  exit(code: number): void
+}
+
+const PR_SET_PDEATHSIG = 1
+const SIGKILL = 9
+
+/** Waits for the parent's word, becomes a worker, and works until it is told to stop. */
+export function runWorker(port: ParentPort): void {
+  let stop: (() => void) | undefined
+  let stopRequested = false
+  port.onMessage((message) => {
+    if (message.type === 'stop') {
+      stopRequested = true
+      stop?.()
+      return
+    }
+    void main(port, message.init, (stopLoops) => {
+      stop = stopLoops
+      if (stopRequested) stop()
+    })
+  })
+}
+
+async function main(
+  port: ParentPort,
+  init: WorkerInit,
+  onRunning: (stop: () => void) => void,
+): Promise<void> {
+  if (init.parentPid !== undefined) dieWithParent(init.parentPid)
+  let flowStarted = false
+  const stopping = new AbortController()
+  markFlowWorker(() => {
+    flowStarted = true
+  })
+  const fail = (failure: StartFailure, error: unknown): void => {
+    port.send({
+      type: 'failed',
+      failure: flowStarted ? 'flow-in-worker' : failure,
+      error: toErrorRecord(error),
+    })
+  }
+  const control = connect(init)
+  let handler: LoadedHandler
+  try {
+    handler = await loadHandler(init.handler)
+  } catch (error) {
+    fail(error instanceof InvalidHandlerError ? 'handler' : 'start', error)
+    return
+  }
+  if (flowStarted) {
+    fail('flow-in-worker', new Error('a flow was started while the handler module was imported'))
+    return
+  }
+  const { instance } = handler
+  try {
+    await instance.onStart?.({ index: init.worker, step: init.stepName, signal: stopping.signal })
+  } catch (error) {
+    fail('start', error)
+    return
+  }
+  const sleeper = new Sleeper(control, init.memory.ownBell)
+  const loops = startLoops(init, control, handler, sleeper)
+  onRunning(() => {
+    stopping.abort()
+    for (const loop of loops) loop.stop()
+    sleeper.wakeAll()
+  })
+  port.send({ type: 'ready' })
+  await Promise.all(loops.map((loop) => loop.run()))
+  await instance.onStop?.()
+  sleeper.close()
+  port.exit(0)
+}
+
+function startLoops(
+  init: WorkerInit,
+  control: Control,
+  handler: LoadedHandler,
+  sleeper: Sleeper,
+): StepLoop[] {
+  const makers = new Map(
+    handler.taskClasses.map((TaskClass, index) => [init.taskClasses[index]!, taskMaker(TaskClass)]),
+  )
+  const counters = new Counters(control.words, control.metricsStart(control.actor))
+  return Array.from({ length: init.concurrency }, () => {
+    return new StepLoop(
+      control,
+      {
+        step: init.step,
+        worker: init.worker,
+        handler: handler.instance,
+        writesInput: handler.writesInput,
+        rebuild: (taskClass) => {
+          const make = makers.get(taskClass)
+          if (make === undefined) {
+            throw new CodecError(
+              'AQ_CORRUPT',
+              `the handler of step ${init.stepName} does not name the class of this task in its \`task\``,
+              '',
+            )
+          }
+          return make()
+        },
+        conditions: init.conditions,
+        batchSize: init.batchSize,
+        batchTimeout: init.batchTimeout,
+        spin: init.spin,
+      },
+      new FieldEncoder({ payloadThreshold: init.payloadThreshold }),
+      new FieldDecoder(),
+      sleeper,
+      counters,
+    )
+  })
+}
+
+function connect({ memory, shape, actor }: WorkerInit): Control {
+  const open = (fd: number, byteLength: number, address: number | undefined): Mapping =>
+    address === undefined ? Mapping.open(fd, byteLength) : Mapping.adopt(fd, byteLength, address)
+  const control = open(memory.controlFd, memory.controlBytes, memory.controlAddress)
+  const payloads = open(memory.payloadFd, memory.payloadBytes, memory.payloadAddress)
+  return Control.attach(shape, { control, payloads, bells: memory.bells }, actor)
+}
+
+/** Ends this process with its parent, also when it is deaf in a native call or an endless loop. */
+function dieWithParent(parentPid: number): void {
+  libc().prctl(PR_SET_PDEATHSIG, SIGKILL)
+  // The parent may have died before the call; then the signal never comes.
+  if (libc().getppid() !== parentPid) process.exit(1)
+}
