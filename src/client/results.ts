@@ -1,13 +1,9 @@
 import { ownedByActor } from '../memory/block-table.ts'
+import type { LeasedRange } from '../memory/leases.ts'
 import { canSeal } from '../memory/sealed-buffer.ts'
 import type { PayloadOpener, PayloadPlacer, PayloadReference } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { Payloads } from '../transport/payloads.ts'
-
-/** What the registry remembers of a lease: an object, so that an explicit release can strike it out. */
-interface Held {
-  readonly block: number
-}
 
 /**
  * The payloads that this client's program holds. A block stays while a result lies in it or a task in flight borrows
@@ -17,7 +13,10 @@ export class Results implements PayloadOpener, PayloadPlacer {
   readonly #control: Control
   readonly #payloads: Payloads
   readonly #uses = new Map<number, number>()
-  readonly #forgotten = new FinalizationRegistry<Held>(({ block }) => this.#drop(block))
+  readonly #forgotten = new FinalizationRegistry<LeasedRange>((range) => {
+    this.#control.leases.forget(range)
+    this.#drop(range.block)
+  })
   #lent: number[] = []
   #opened: ArrayBuffer[] = []
   #slot = 0
@@ -94,7 +93,8 @@ export class Results implements PayloadOpener, PayloadPlacer {
     }
     this.#adopt(block)
     const buffer = leases.open(block, offset, length)
-    this.#forgotten.register(buffer, { block }, buffer)
+    const range = leases.rangeOf(buffer)
+    if (range !== undefined) this.#forgotten.register(buffer, range, buffer)
     this.#opened.push(buffer)
     return { buffer, byteOffset: 0 }
   }

@@ -32,6 +32,7 @@ export const ownedByActor = (actor: number): number => OWNER_IS_ACTOR | actor
 const BLOCK_WORDS = 4
 const OWNER = 0
 const NEXT = 1 // the next block of the same slot, plus one; 0 ends the list; written by the owner
+const QUARANTINED = 1 << 30 // in the same word: never to be used again
 const MARK_EVEN = 2 // the even generation of the slot's fields that refers to the block
 const MARK_ODD = 3 // the odd one
 
@@ -129,8 +130,9 @@ export class BlockTable {
     return -1
   }
 
-  /** Gives back a block that the caller owns. */
+  /** Gives back a block that the caller owns. One in quarantine stays in use for good. */
   release(block: number): void {
+    if ((Atomics.load(this.#words, this.#record(block) + NEXT) & QUARANTINED) !== 0) return
     const pages = this.geometry.classOf(block).pages
     const record = this.#record(block)
     this.#note(RELEASING, block, Atomics.load(this.#words, record + OWNER), RELEASED, COOLED)
@@ -151,11 +153,17 @@ export class BlockTable {
 
   /** The block after `block` in its owner's list, or -1. */
   next(block: number): number {
-    return Atomics.load(this.#words, this.#record(block) + NEXT) - 1
+    return (Atomics.load(this.#words, this.#record(block) + NEXT) & ~QUARANTINED) - 1
   }
 
   setNext(block: number, next: number): void {
-    Atomics.store(this.#words, this.#record(block) + NEXT, next + 1)
+    const at = this.#record(block) + NEXT
+    Atomics.store(this.#words, at, (Atomics.load(this.#words, at) & QUARANTINED) | (next + 1))
+  }
+
+  /** Puts a block out of use: somebody may read it that cannot be stopped from doing so. */
+  quarantine(block: number): void {
+    Atomics.or(this.#words, this.#record(block) + NEXT, QUARANTINED)
   }
 
   /** Says that the fields of `generation` refer to the block. Even and odd generations are kept apart. */

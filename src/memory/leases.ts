@@ -1,7 +1,7 @@
 import type { BlockTable } from './block-table.ts'
 import { PAGE_BYTES } from './geometry.ts'
 import type { Mapping } from './mapping.ts'
-import { canSeal, seal, unseal } from './sealed-buffer.ts'
+import { type Seal, forgetSeal, seal, unseal } from './sealed-buffer.ts'
 
 /** Where the bytes of a leased buffer lie. */
 export interface LeasedRange {
@@ -10,6 +10,7 @@ export interface LeasedRange {
   readonly offset: number
   /** The task slot for which a worker opened the lease; -1 for a client's. */
   readonly slot: number
+  readonly seal: Seal | undefined
 }
 
 /**
@@ -30,17 +31,26 @@ export class Leases {
   /** Opens a lease on `length` bytes of a block, for the task in `slot`, or for the program of a client (-1). */
   open(block: number, offset: number, length: number, slot = -1): ArrayBuffer {
     const buffer = this.#view(block, offset, length)
-    seal(buffer)
-    this.#ranges.set(buffer, { block, offset, slot })
+    this.#ranges.set(buffer, { block, offset, slot, seal: seal(buffer) })
     return buffer
   }
 
-  /** Ends a lease. Returns false when somebody else has moved the memory away, so that the block must never be used again. */
-  close(buffer: ArrayBuffer): boolean {
-    if (!this.#ranges.delete(buffer)) return true
-    if (!canSeal && buffer.detached) return false
-    unseal(buffer)
-    return true
+  /**
+   * Ends a lease. Where buffers cannot be sealed, somebody may have moved the memory into a buffer of theirs: then the
+   * block is put out of use.
+   */
+  close(buffer: ArrayBuffer): void {
+    const range = this.#ranges.get(buffer)
+    if (range === undefined) return
+    this.#ranges.delete(buffer)
+    if (range.seal !== undefined) unseal(buffer, range.seal)
+    else if (buffer.detached) this.#blocks.quarantine(range.block)
+    else buffer.transfer(0)
+  }
+
+  /** Forgets a lease whose buffer the garbage collector has taken. */
+  forget(range: LeasedRange): void {
+    if (range.seal !== undefined) forgetSeal(range.seal)
   }
 
   /** The range that `buffer` leases, or undefined when it is no lease (or one that has ended). */

@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8'
+import { isMainThread } from 'node:worker_threads'
 
 /**
  * ArrayBuffers that only this module can detach.
@@ -17,24 +18,23 @@ interface DetachKey {
   detach(buffer: ArrayBuffer, key: symbol): void
 }
 
-/** V8 before 13 ends the process when a keyed buffer is transferred, so there keys are not used (Node 22). */
-const hasSafeDetachKey = Number(process.versions.v8.split('.')[0]) >= 13
+/**
+ * Where a key can be used. V8 before 13 ends the process when a keyed buffer is transferred (Node 22). And when a thread
+ * ends, Node detaches every external buffer without a key, and ends the process when it cannot: the main thread has an
+ * `exit` event in which the last keyed buffers are detached, a thread that is terminated has none.
+ */
+const hasSafeDetachKey = isMainThread && Number(process.versions.v8.split('.')[0]) >= 13
 
-function bindDetachKey(): DetachKey {
+function bindDetachKey(): DetachKey | undefined {
   setFlagsFromString('--allow-natives-syntax')
   try {
+    const compile = (body: string): unknown => Reflect.construct(Function, ['buffer', 'key', body])
     return {
-      set: new Function(
-        'buffer',
-        'key',
-        '%ArrayBufferSetDetachKey(buffer, key)',
-      ) as DetachKey['set'],
-      detach: new Function(
-        'buffer',
-        'key',
-        '%ArrayBufferDetach(buffer, key)',
-      ) as DetachKey['detach'],
+      set: compile('%ArrayBufferSetDetachKey(buffer, key)') as DetachKey['set'],
+      detach: compile('%ArrayBufferDetach(buffer, key)') as DetachKey['detach'],
     }
+  } catch {
+    return undefined // --disallow-code-generation-from-strings, or an engine without these functions
   } finally {
     setFlagsFromString('--no-allow-natives-syntax')
   }
@@ -42,16 +42,40 @@ function bindDetachKey(): DetachKey {
 
 const detachKey = hasSafeDetachKey ? bindDetachKey() : undefined
 
-/** Whether this engine can guard a buffer against being detached by others. Without it, payloads are copied out. */
+/** Whether buffers can be guarded here against being moved away. Where not, a caller gets copies instead of leases. */
 export const canSeal: boolean = detachKey !== undefined
 
-/** Guards `buffer`: from now on only {@link unseal} detaches it. */
-export function seal(buffer: ArrayBuffer): void {
-  detachKey?.set(buffer, key)
+/** The sealed buffers that have not been unsealed. */
+const sealed = new Set<WeakRef<ArrayBuffer>>()
+
+if (canSeal) {
+  process.once('exit', () => {
+    for (const reference of sealed) {
+      const buffer = reference.deref()
+      if (buffer !== undefined) detachKey?.detach(buffer, key)
+    }
+  })
+}
+
+/** A seal on a buffer; the handle with which it is broken. */
+export type Seal = WeakRef<ArrayBuffer>
+
+/** Guards `buffer`: from now on only {@link unseal} detaches it. Undefined where {@link canSeal} is false. */
+export function seal(buffer: ArrayBuffer): Seal | undefined {
+  if (detachKey === undefined) return undefined
+  detachKey.set(buffer, key)
+  const reference = new WeakRef(buffer)
+  sealed.add(reference)
+  return reference
 }
 
 /** Detaches a sealed buffer: it and every view of it have length 0 from now on. */
-export function unseal(buffer: ArrayBuffer): void {
-  if (detachKey !== undefined) detachKey.detach(buffer, key)
-  else buffer.transfer(0)
+export function unseal(buffer: ArrayBuffer, handle: Seal): void {
+  sealed.delete(handle)
+  detachKey?.detach(buffer, key)
+}
+
+/** Forgets a sealed buffer that the garbage collector has taken. */
+export function forgetSeal(handle: Seal): void {
+  sealed.delete(handle)
 }
