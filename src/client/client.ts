@@ -154,7 +154,7 @@ export class Client {
   readonly #deadlines: Deadlines
   readonly #bell: ClientBell
   readonly #spinner: Spinner
-  readonly #relief = new GarbageRelief()
+  readonly #relief: GarbageRelief
   readonly #counters: Counters
   /** Tasks that wait to be admitted, by priority, in the order of their arrival. */
   readonly #waiting: Set<Pending>[]
@@ -185,6 +185,10 @@ export class Client {
     this.#waiting = Array.from({ length: shape.priorities }, () => new Set())
     this.#wakeFlags = shape.steps.map(() => false)
     this.#spinner = new Spinner(options.spin)
+    this.#relief = new GarbageRelief({
+      heldBlocks: () => this.#results.heldBlocks,
+      cool: () => control.blocks.coolAll(),
+    })
     this.#deadlines = new Deadlines(
       () => control.clock.now(),
       (timed) => this.#onDeadline(timed as Pending),
@@ -243,6 +247,7 @@ export class Client {
     const outcome = new Promise<object>(takeSettlers)
     pending.resolve = lastResolve
     pending.reject = lastReject
+    lastResolve = lastReject = nothing // or the last promise would keep its task, and the task its memory
     this.#pending++
     this.#counters.add(TASKS, 1)
     if (options.timeout !== Infinity) this.#deadlines.add(pending, options.timeout)
@@ -289,6 +294,7 @@ export class Client {
     this.#deadlines.stop()
     this.#bell.close()
     clearTimeout(this.#reliefTimer)
+    this.#relief.stop()
   }
 
   /** Whether a task that came earlier, or is more urgent, waits: then a new one waits behind it. */
@@ -604,10 +610,13 @@ export class Client {
     this.#options.onSettled(pending.task, finished)
     if (error === undefined) pending.resolve(pending.task)
     else pending.reject(error)
-    if (this.#pending === 0 && this.#onIdle !== undefined) {
-      this.#onIdle()
-      this.#onIdle = undefined
-    }
+    if (this.#pending === 0) this.#onceIdle()
+  }
+
+  #onceIdle(): void {
+    this.#relief.idle(performance.now())
+    this.#onIdle?.()
+    this.#onIdle = undefined
   }
 
   /** Tasks wait for memory: forgotten results may hold it. */
@@ -632,8 +641,9 @@ export class Client {
 }
 
 // The settlers of the promise made last: one function for all promises, instead of a closure for each.
-let lastResolve: (task: object) => void
-let lastReject: (error: Error) => void
+const nothing = (): void => undefined
+let lastResolve: (task: object) => void = nothing
+let lastReject: (error: Error) => void = nothing
 const takeSettlers = (resolve: (task: object) => void, reject: (error: Error) => void): void => {
   lastResolve = resolve
   lastReject = reject

@@ -5,6 +5,8 @@ import type { PayloadOpener, PayloadPlacer, PayloadReference } from '../transpor
 import type { Control } from '../transport/control.ts'
 import { Payloads } from '../transport/payloads.ts'
 
+const NONE: ArrayBuffer[] = []
+
 /**
  * The payloads that this client's program holds. A block stays while a result lies in it or a task in flight borrows
  * it: both are counted here, in the one process that owns the block.
@@ -77,7 +79,9 @@ export class Results implements PayloadOpener, PayloadPlacer {
 
   /** The leases opened since {@link beginOpening}. */
   takeOpened(): readonly ArrayBuffer[] {
-    return this.#opened
+    const opened = this.#opened
+    this.#opened = NONE // kept here, they would outlive the task that the program forgets
+    return opened
   }
 
   open(

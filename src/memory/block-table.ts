@@ -337,6 +337,18 @@ export class BlockTable {
     return false
   }
 
+  /** Gives every free block back to the system. */
+  coolAll(): void {
+    this.geometry.classes.forEach(({ firstBlock, blocks }, index) => {
+      const start = this.#hintStart[index]!
+      for (let at = start; at < start + Math.ceil(blocks / BITS); at++) {
+        for (let mask = this.#words[at]!; mask !== 0; mask &= mask - 1) {
+          this.#cool(firstBlock + (at - start) * BITS + 31 - Math.clz32(mask & -mask))
+        }
+      }
+    })
+  }
+
   #cool(block: number): void {
     const words = this.#words
     const record = this.#record(block)

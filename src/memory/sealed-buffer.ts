@@ -40,7 +40,22 @@ function bindDetachKey(): DetachKey | undefined {
   }
 }
 
-const detachKey = hasSafeDetachKey ? bindDetachKey() : undefined
+let detachKey = hasSafeDetachKey ? bindDetachKey() : undefined
+
+/**
+ * Calls a bound function. V8 throws away code that was not used for a while and compiles it again from its source: with
+ * the flag off, that is a SyntaxError before anything has run, and the functions are bound anew.
+ */
+function withDetachKey(call: (bound: DetachKey) => void): void {
+  if (detachKey === undefined) return
+  try {
+    call(detachKey)
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    detachKey = bindDetachKey()
+    if (detachKey !== undefined) call(detachKey)
+  }
+}
 
 /** Whether buffers can be guarded here against being moved away. Where not, a caller gets copies instead of leases. */
 export const canSeal: boolean = detachKey !== undefined
@@ -52,7 +67,7 @@ if (canSeal) {
   process.once('exit', () => {
     for (const reference of sealed) {
       const buffer = reference.deref()
-      if (buffer !== undefined) detachKey?.detach(buffer, key)
+      if (buffer !== undefined) withDetachKey((bound) => bound.detach(buffer, key))
     }
   })
 }
@@ -62,8 +77,8 @@ export type Seal = WeakRef<ArrayBuffer>
 
 /** Guards `buffer`: from now on only {@link unseal} detaches it. Undefined where {@link canSeal} is false. */
 export function seal(buffer: ArrayBuffer): Seal | undefined {
-  if (detachKey === undefined) return undefined
-  detachKey.set(buffer, key)
+  if (!canSeal) return undefined
+  withDetachKey((bound) => bound.set(buffer, key))
   const reference = new WeakRef(buffer)
   sealed.add(reference)
   return reference
@@ -72,7 +87,7 @@ export function seal(buffer: ArrayBuffer): Seal | undefined {
 /** Detaches a sealed buffer: it and every view of it have length 0 from now on. */
 export function unseal(buffer: ArrayBuffer, handle: Seal): void {
   sealed.delete(handle)
-  detachKey?.detach(buffer, key)
+  withDetachKey((bound) => bound.detach(buffer, key))
 }
 
 /** Forgets a sealed buffer that the garbage collector has taken. */
