@@ -151,6 +151,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
   #supervisor: Supervisor | undefined
   #memory: FlowMemory | undefined
   #stopped: Promise<void> | undefined
+  #lastStats: FlowStats | undefined
 
   /** @throws InvalidOptionError, InvalidHandlerError */
   constructor(
@@ -219,14 +220,13 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       )
     }
     this.#state = 'starting'
-    this.#stopped = undefined
+    this.#stopped = this.#lastStats = undefined
     const supervisor = this.#build()
     try {
       await supervisor.start(options.timeout ?? flowDefaults.startTimeout)
       this.#state = 'running'
     } catch (error) {
-      this.#client?.close()
-      this.#memory?.close()
+      this.#release()
       this.#state = 'stopped'
       throw error
     }
@@ -288,8 +288,9 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
     await this.stop()
   }
 
-  /** The flow in figures, read from shared memory. */
+  /** The flow in figures, read from shared memory; those of its end once it has stopped. */
   stats(): FlowStats {
+    if (this.#lastStats !== undefined) return this.#lastStats
     const tasks = this.#client?.tally() ?? {
       admitted: 0,
       completed: 0,
@@ -388,9 +389,24 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       : this.#supervisor?.kill())
     // Whatever the workers had finished is collected; what they had not is failed.
     this.#client?.failAll()
-    this.#client?.close()
-    this.#memory?.close()
+    this.#release()
     this.#state = 'stopped'
+  }
+
+  /** Lets go of shared memory: what results still lie in goes with the last of them. */
+  #release(): void {
+    const memory = this.#memory
+    this.#lastStats = this.stats()
+    // A stuck thread goes on using the memory: then it stays, as long as the process does.
+    const unmaps = this.#supervisor?.isEmpty === true
+    this.#client?.close(() => {
+      if (unmaps) memory?.closePayloads()
+    })
+    if (unmaps) {
+      this.#control?.close()
+      memory?.close()
+    }
+    this.#client = this.#control = this.#supervisor = this.#memory = undefined
   }
 
   async #drained(timeout: number): Promise<void> {

@@ -287,10 +287,13 @@ export class Client {
     }
   }
 
-  /** Collects what workers finished, after the last of them has ended. */
-  close(): void {
-    this.#drain()
+  /**
+   * Ends the client, after the last worker has ended. `onReleased` is called once the program holds no result any more
+   * that lies in shared memory.
+   */
+  close(onReleased: () => void): void {
     this.#closed = true
+    this.#results.close(onReleased)
     this.#deadlines.stop()
     this.#bell.close()
     clearTimeout(this.#reliefTimer)
@@ -329,7 +332,7 @@ export class Client {
 
   /** Admits what waits, the most urgent first, each priority in its order, until something is missing. */
   #admitWaiting(): void {
-    if (this.#waitingCount === 0) return
+    if (this.#waitingCount === 0 || this.#closed) return
     for (let priority = this.#waiting.length - 1; priority >= 0; priority--) {
       const waiting = this.#waiting[priority]!
       for (const pending of waiting) {
@@ -406,6 +409,7 @@ export class Client {
     this.#wakePlanned = true
     queueMicrotask(() => {
       this.#wakePlanned = false
+      if (this.#closed) return
       for (let index = 0; index < this.#wakeFlags.length; index++) {
         if (!this.#wakeFlags[index]) continue
         this.#wakeFlags[index] = false

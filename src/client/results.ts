@@ -22,6 +22,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
   #lent: number[] = []
   #opened: ArrayBuffer[] = []
   #slot = 0
+  #onEmpty: (() => void) | undefined
 
   constructor(control: Control) {
     this.#control = control
@@ -148,6 +149,12 @@ export class Results implements PayloadOpener, PayloadPlacer {
     this.#uses.set(block, (this.#uses.get(block) ?? 0) + 1)
   }
 
+  /** Says that the flow has ended: its blocks need no bookkeeping any more. Calls `onEmpty` once the program holds none. */
+  close(onEmpty: () => void): void {
+    this.#onEmpty = onEmpty
+    if (this.#uses.size === 0) onEmpty()
+  }
+
   #drop(block: number): void {
     const uses = this.#uses.get(block)
     if (uses === undefined) return
@@ -156,6 +163,10 @@ export class Results implements PayloadOpener, PayloadPlacer {
       return
     }
     this.#uses.delete(block)
+    if (this.#onEmpty !== undefined) {
+      if (this.#uses.size === 0) this.#onEmpty()
+      return
+    }
     this.#control.blocks.release(block)
     this.#control.wakeMemoryWaiters()
   }

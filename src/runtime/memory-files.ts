@@ -28,11 +28,17 @@ export class FlowMemory {
     )
   }
 
-  /** Closes the parent's ends. The mappings go with the process: results that the program holds may still lie in them. */
+  /** Closes the bells and unmaps the control words, which nobody may touch any more. */
   close(): void {
     for (const { read, write } of this.bells) {
       libc().close(read)
       libc().close(write)
     }
+    this.control.destroy()
+  }
+
+  /** Unmaps the payloads, once no result is left in them. */
+  closePayloads(): void {
+    this.payloads.destroy()
   }
 }

@@ -45,6 +45,8 @@ export interface SupervisorEvents {
 const MAX_FAILED_STARTS = 5
 /** Deaths remembered for the errors of their tasks; older ones make place. */
 const MAX_DEATHS = 1024
+/** Milliseconds to wait for workers that were ended by force: a stuck thread never ends. */
+const LAST_GRACE = 5_000
 const FIRST_BACKOFF = 100
 const LONGEST_BACKOFF = 5_000
 
@@ -79,6 +81,7 @@ export class Supervisor {
   readonly #deaths: Death[] = []
   #deathCount = 0
   #stopping = false
+  #closed = false
   #onSettled: ((seat: Seat, error: Error | undefined) => void) | undefined
   #onEmpty: (() => void) | undefined
 
@@ -143,27 +146,27 @@ export class Supervisor {
   /** Asks every worker to finish its batch and end, and ends by force those that have not within `timeout`. */
   async stop(timeout: number): Promise<void> {
     this.#stopping = true
-    const empty = this.#whenEmpty()
+    const kill = (): void => {
+      for (const { handle } of this.#seats) handle?.kill()
+    }
     for (const { handle, backoff } of this.#seats) {
       clearTimeout(backoff)
-      handle?.send({ type: 'stop' })
+      if (timeout > 0) handle?.send({ type: 'stop' })
     }
-    const timer = setTimeout(() => {
-      for (const { handle } of this.#seats) handle?.kill()
-    }, timeout)
-    await empty
-    clearTimeout(timer)
+    if (timeout > 0) await this.#whenEmpty(timeout)
+    kill()
+    await this.#whenEmpty(LAST_GRACE)
+    this.#closed = true
   }
 
   /** Ends every worker at once. */
-  async kill(): Promise<void> {
-    this.#stopping = true
-    const empty = this.#whenEmpty()
-    for (const { handle, backoff } of this.#seats) {
-      clearTimeout(backoff)
-      handle?.kill()
-    }
-    await empty
+  kill(): Promise<void> {
+    return this.stop(0)
+  }
+
+  /** Whether every worker has ended. A thread that is stuck in native code cannot be ended. */
+  get isEmpty(): boolean {
+    return this.#seats.every(({ handle }) => handle === undefined)
   }
 
   /** The death with which tasks were settled, by the number in their slots. */
@@ -181,15 +184,15 @@ export class Supervisor {
     }))
   }
 
-  #whenEmpty(): Promise<void> {
-    return new Promise((resolve) => {
+  /** Resolves once every worker has ended, or after `timeout`. */
+  async #whenEmpty(timeout: number): Promise<void> {
+    if (this.isEmpty) return
+    let timer: NodeJS.Timeout | undefined
+    await new Promise<void>((resolve) => {
       this.#onEmpty = resolve
-      this.#checkEmpty()
+      timer = setTimeout(resolve, timeout)
     })
-  }
-
-  #checkEmpty(): void {
-    if (this.#seats.every(({ handle }) => handle === undefined)) this.#onEmpty?.()
+    clearTimeout(timer)
   }
 
   #spawn(seat: Seat): void {
@@ -245,6 +248,7 @@ export class Supervisor {
   }
 
   #onExit(seat: Seat, handle: WorkerHandle, exit: WorkerExit): void {
+    if (this.#closed) return
     const { name } = this.#steps[seat.step]!
     const wasReady = seat.ready
     seat.handle = undefined
@@ -254,7 +258,7 @@ export class Supervisor {
     this.#deaths[number] = death
     recoverWorker(this.#control, seat.step, seat.worker, number)
     if (this.#stopping) {
-      this.#checkEmpty()
+      if (this.isEmpty) this.#onEmpty?.()
       return
     }
     if (this.#onSettled !== undefined) {

@@ -197,6 +197,12 @@ export class Control {
     return new Control(shape, layout, words, connection, actor)
   }
 
+  /** Detaches the control words: whoever touches them afterwards gets a TypeError instead of unmapped memory. */
+  close(): void {
+    const { buffer } = this.words
+    if (buffer instanceof ArrayBuffer) buffer.transfer(0)
+  }
+
   /** Whether a test moves the clock; then nobody sets timers. */
   get isClockManual(): boolean {
     return this.shape.birth === undefined
