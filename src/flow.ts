@@ -150,6 +150,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
   #client: Client | undefined
   #supervisor: Supervisor | undefined
   #memory: FlowMemory | undefined
+  #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
   #lastStats: FlowStats | undefined
 
@@ -219,17 +220,8 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
         `the flow is ${this.#state}: it can be started when it is new or stopped`,
       )
     }
-    this.#state = 'starting'
-    this.#stopped = this.#lastStats = undefined
-    const supervisor = this.#build()
-    try {
-      await supervisor.start(options.timeout ?? flowDefaults.startTimeout)
-      this.#state = 'running'
-    } catch (error) {
-      this.#release()
-      this.#state = 'stopped'
-      throw error
-    }
+    this.#starting = this.#start(options.timeout ?? flowDefaults.startTimeout)
+    await this.#starting
   }
 
   /**
@@ -269,6 +261,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
   /**
    * Stops the flow. Graceful (the default): no new tasks, what is admitted is finished, then the workers end; past
    * `timeout` they are ended by force and what is left fails with `FlowStoppedError`. Otherwise all of that at once.
+   * A flow that is still starting is stopped at once: its `start()` rejects.
    */
   stop(options: StopOptions = {}): Promise<void> {
     checkOptions('stop()', options, stopRules)
@@ -277,6 +270,14 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       return Promise.resolve()
     }
     if (this.#state === 'stopped') return this.#stopped ?? Promise.resolve()
+    if (this.#state === 'starting') {
+      this.#supervisor?.abandonStart()
+      // The last worker may have become ready just before.
+      return this.#starting!.then(
+        () => this.stop(options),
+        () => undefined,
+      )
+    }
     this.#stopped ??= this.#stop(
       options.graceful ?? true,
       options.timeout ?? flowDefaults.stopTimeout,
@@ -376,6 +377,20 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       taskClasses: taskClassesOf(handler).map((taskClass) => this.#taskClasses.get(taskClass)!),
       spin,
     }))
+  }
+
+  async #start(timeout: number): Promise<void> {
+    this.#state = 'starting'
+    this.#stopped = this.#lastStats = undefined
+    const supervisor = this.#build()
+    try {
+      await supervisor.start(timeout)
+      this.#state = 'running'
+    } catch (error) {
+      this.#release()
+      this.#state = 'stopped'
+      throw error
+    }
   }
 
   async #stop(graceful: boolean, timeout: number): Promise<void> {

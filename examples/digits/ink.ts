@@ -9,6 +9,7 @@
 
 import { components, type Component } from './components.ts'
 import { otsu, percentile } from './levels.ts'
+import { cutSheet, isSheet } from './sheet.ts'
 import { fitSurface } from './surface.ts'
 
 /** A picture in one channel. */
@@ -27,17 +28,10 @@ const RIM = 0.06
 const FAINTEST = 0.15
 /** A patch of ink smaller than this share of the largest is a speck. */
 const SPECK = 0.05
+/** A patch of which this share lies on the rim is the edge of a scan. */
+const ALONG_RIM = 0.9
 /** Pixels of the smallest patch that can be a digit. */
 const MIN_PATCH = 20
-/** A patch is a sheet of paper when its box takes this share of the picture … */
-const SHEET_SIZE = 0.3
-/** … it fills this share of the box, as only a very fat digit would … */
-const SHEET_FILL = 0.6
-/** … and lies along this share of the box's four sides, as no fat digit does. */
-const SHEET_SIDES = 0.75
-/** What is cut off around a sheet, as a share of its sides. */
-const SHEET_EDGE = 0.04
-
 /**
  * @param grey - values in 0..255
  * @returns ink in 0..1, of the size of the picture or of the sheet found in it; nothing where there
@@ -48,7 +42,7 @@ export function findInk(grey: Picture): Picture | undefined {
   if (found === undefined) return undefined
   if (!isSheet(found.largest, found.labels, grey)) return found.ink
   // A sheet on a table, a canvas in a frame: the digit is what differs inside.
-  return (separate(cut(grey, found.largest)) ?? found).ink
+  return (separate(cutSheet(grey, found.largest, found.labels)) ?? found).ink
 }
 
 interface Separated {
@@ -74,7 +68,7 @@ function separate(grey: Picture): Separated | undefined {
     Math.min(Math.max((value - faintest) / (strength - faintest), 0), 1),
   )
   const { patches, labels } = components({ values, width, height }, FAINTEST)
-  const digit = withoutSpecks(patches, width, height)
+  const digit = withoutSpecks(patches, labels, width, height)
   const [largest] = digit
   if (largest === undefined) return undefined
 
@@ -87,18 +81,14 @@ function separate(grey: Picture): Separated | undefined {
 
 /** By how many levels each pixel differs from the paper in the direction of the ink; never below 0. */
 function fromPaper({ values, width, height }: Picture): Float32Array {
-  const rim = Math.max(1, Math.round(Math.min(width, height) * RIM))
-  const onRim = (x: number, y: number): boolean =>
-    x < rim || y < rim || x >= width - rim || y >= height - rim
-
-  const rimPaper = fitSurface({ values, width, height }, onRim)
+  const rimPaper = fitSurface({ values, width, height }, rimOf(width, height))
   let dark = 0
   let light = 0
   for (let i = 0; i < values.length; i++) {
     const off = rimPaper[i]! - values[i]!
-    // Squared, so that few pixels of strong ink count for more than many of weak shadow.
-    if (off > 0) dark += off * off
-    else light += off * off
+    // Cubed, so that few pixels of strong ink count for more than many of weak shadow.
+    if (off > 0) dark += off ** 3
+    else light -= off ** 3
   }
   const direction = dark >= light ? 1 : -1
   const above = (paper: Float32Array): Float32Array =>
@@ -109,50 +99,26 @@ function fromPaper({ values, width, height }: Picture): Float32Array {
   return above(fitSurface({ values, width, height }, (x, y) => first[y * width + x]! < limit))
 }
 
+/** Tells the pixels along the sides of a picture. */
+function rimOf(width: number, height: number): (x: number, y: number) => boolean {
+  const rim = Math.max(1, Math.round(Math.min(width, height) * RIM))
+  return (x, y) => x < rim || y < rim || x >= width - rim || y >= height - rim
+}
+
 /** Largest first, without specks and without what only runs along the rim, as the edge of a scan. */
 function withoutSpecks(
   patches: readonly Component[],
+  labels: Uint16Array,
   width: number,
   height: number,
 ): Component[] {
-  const rim = Math.max(1, Math.round(Math.min(width, height) * RIM))
-  const onRim = ({ left, right, top, bottom }: Component): boolean =>
-    right <= rim || bottom <= rim || left >= width - rim || top >= height - rim
+  const isRim = rimOf(width, height)
+  const rimArea = new Uint32Array(patches.length + 1) // by label
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) if (isRim(x, y)) rimArea[labels[i]!]!++
+  }
   const real = patches.filter(({ area, peak }) => area >= MIN_PATCH && peak > 0.5)
-  const inside = real.filter((patch) => !onRim(patch))
+  const inside = real.filter(({ label, area }) => rimArea[label]! < ALONG_RIM * area)
   const candidates = (inside.length > 0 ? inside : real).sort((a, b) => b.area - a.area)
   return candidates.filter(({ area }) => area >= SPECK * candidates[0]!.area)
-}
-
-function isSheet(patch: Component, labels: Uint16Array, { width, height }: Picture): boolean {
-  const { label, area, left, right, top, bottom } = patch
-  const box = (right - left) * (bottom - top)
-  if (box < SHEET_SIZE * width * height || area < SHEET_FILL * box) return false
-  const inset = 2 // pixels: the sides themselves may be ragged
-  let [along, count] = [0, 0]
-  const look = (x: number, y: number): void => {
-    count++
-    if (labels[y * width + x] === label) along++
-  }
-  for (let x = left + inset; x < right - inset; x++) {
-    look(x, top + inset)
-    look(x, bottom - 1 - inset)
-  }
-  for (let y = top + inset; y < bottom - inset; y++) {
-    look(left + inset, y)
-    look(right - 1 - inset, y)
-  }
-  return along >= SHEET_SIDES * count
-}
-
-function cut({ values, width }: Picture, { left, right, top, bottom }: Component): Picture {
-  const edgeX = Math.ceil((right - left) * SHEET_EDGE)
-  const edgeY = Math.ceil((bottom - top) * SHEET_EDGE)
-  const part = { width: right - left - 2 * edgeX, height: bottom - top - 2 * edgeY }
-  const inside = new Float32Array(part.width * part.height)
-  for (let y = 0; y < part.height; y++) {
-    const from = (top + edgeY + y) * width + left + edgeX
-    inside.set(values.subarray(from, from + part.width), y * part.width)
-  }
-  return { values: inside, ...part }
 }

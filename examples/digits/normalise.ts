@@ -7,8 +7,8 @@
 
 import sharp from 'sharp'
 import { fit } from './fit.ts'
+import { toGrey } from './grey.ts'
 import { findInk, type Picture } from './ink.ts'
-import { percentile } from './levels.ts'
 
 /** Pixels (width x height) above which a picture is refused before it is decoded: 32 megapixels. */
 export const MAX_INPUT_PIXELS = 32_000_000
@@ -140,37 +140,4 @@ async function decode(image: Uint8Array): Promise<Picture> {
       cause: error,
     })
   }
-}
-
-/** Pixels more opaque than this belong to what was drawn or photographed. */
-const OPAQUE = 128
-/** Levels (of 255) within which the opaque part counts as one colour: a pen without paper. */
-const ONE_COLOUR = 64
-/** Share of pixels that have to be transparent before transparency means anything. */
-const SOME_TRANSPARENCY = 0.01
-
-/**
- * RGBA to grey. Where a picture has transparent parts there are two kinds: ink of one colour without
- * paper, where opacity itself is the ink whatever its colour; and a picture with transparent
- * margins, which are filled with the picture's median.
- */
-function toGrey(rgba: Uint8Array): Float32Array {
-  const count = rgba.length / 4
-  const grey = new Float32Array(count)
-  let transparent = 0
-  for (let i = 0; i < count; i++) {
-    const at = i * 4
-    grey[i] = 0.299 * rgba[at]! + 0.587 * rgba[at + 1]! + 0.114 * rgba[at + 2]!
-    if (rgba[at + 3]! <= OPAQUE) transparent++
-  }
-  if (transparent < count * SOME_TRANSPARENCY) return grey
-
-  const opaque = grey.filter((_, i) => rgba[i * 4 + 3]! > OPAQUE)
-  const penOnly = percentile(opaque, 0.95) - percentile(opaque, 0.05) < ONE_COLOUR
-  const paper = percentile(opaque, 0.5)
-  for (let i = 0; i < count; i++) {
-    const opacity = rgba[i * 4 + 3]! / 255
-    grey[i] = penOnly ? 255 * (1 - opacity) : grey[i]! * opacity + paper * (1 - opacity)
-  }
-  return grey
 }

@@ -187,7 +187,9 @@ export class Client {
     this.#spinner = new Spinner(options.spin)
     this.#relief = new GarbageRelief({
       heldBlocks: () => this.#results.heldBlocks,
-      cool: () => control.blocks.coolAll(),
+      cool: () => {
+        if (!this.#closed) control.blocks.coolAll()
+      },
     })
     this.#deadlines = new Deadlines(
       () => control.clock.now(),
@@ -297,7 +299,8 @@ export class Client {
     this.#deadlines.stop()
     this.#bell.close()
     clearTimeout(this.#reliefTimer)
-    this.#relief.stop()
+    if (this.#results.heldBlocks === 0) this.#relief.stop()
+    else this.#relief.idle(performance.now())
   }
 
   /** Whether a task that came earlier, or is more urgent, waits: then a new one waits behind it. */

@@ -143,6 +143,12 @@ export class Supervisor {
     }
   }
 
+  /** Has a {@link Supervisor.start} that is still under way fail; nothing otherwise. */
+  abandonStart(): void {
+    const error = new StartError('the flow was stopped while it was starting')
+    this.#onSettled?.(this.#seats[0]!, error)
+  }
+
   /** Asks every worker to finish its batch and end, and ends by force those that have not within `timeout`. */
   async stop(timeout: number): Promise<void> {
     this.#stopping = true
