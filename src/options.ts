@@ -54,8 +54,9 @@ export function checkOptions(
   options: object,
   rules: Readonly<Record<string, Rule>>,
 ): void {
-  for (const [name, value] of Object.entries(options)) {
-    const rule = rules[name]
+  for (const name of Object.keys(options)) {
+    const value: unknown = (options as Record<string, unknown>)[name]
+    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
     if (rule === undefined) {
       throw new InvalidOptionError(
         name,

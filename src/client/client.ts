@@ -339,17 +339,12 @@ export class Client {
     for (let priority = this.#waiting.length - 1; priority >= 0; priority--) {
       const waiting = this.#waiting[priority]!
       for (const pending of waiting) {
-        waiting.delete(pending)
-        this.#waitingCount--
-        if (pending.settled) continue
         const refusal = this.#admit(pending)
-        if (refusal === undefined) continue
-        // Back to the front: a set keeps the order of insertion, so the others are moved behind it.
-        const rest = [...waiting]
-        waiting.clear()
-        waiting.add(pending)
-        for (const other of rest) waiting.add(other)
-        this.#waitingCount++
+        if (refusal === undefined) {
+          waiting.delete(pending)
+          this.#waitingCount--
+          continue
+        }
         this.#askFor(refusal, pending)
         if (refusal !== 'room') return
         break
@@ -452,7 +447,6 @@ export class Client {
   #onBell(): void {
     if (this.#closed) return
     if (this.#drain()) this.#spinner.end(this.#control.clock.now())
-    this.#admitWaiting()
     if (this.#polling) return
     if (this.#pending > 0) {
       this.#poll()
@@ -477,7 +471,8 @@ export class Client {
       if (stateOf(word) === DONE && generationOfState(word) === generationOf(cell))
         this.#collect(slot, generationOf(cell))
     }
-    if (found) this.#admitWaiting()
+    // A completion makes room, and so may a claim while nobody rings because this client is awake.
+    if (this.#waitingCount > 0) this.#admitWaiting()
     return found
   }
 
@@ -598,8 +593,10 @@ export class Client {
           break
         }
         const generation = generationOfState(word)
+        const step = tasks.target(slot)
         if (tasks.move(slot, word, stateWord(FREE, this.#client, generation))) {
           this.#free(slot, generation)
+          this.#control.wakeRoomWaiters(step)
           break
         }
       }
