@@ -1,0 +1,119 @@
+import { EventEmitter, once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { describe } from 'vitest'
+import type { BaseTask, Flow, FlowLogger } from '../../src/index.ts'
+
+export type Isolation = 'process' | 'thread'
+
+/** Declares the same tests twice: for steps whose workers are processes, and for steps whose workers are threads. */
+export function describeIsolations(what: string, define: (isolation: Isolation) => void): void {
+  describe.each<Isolation>(['process', 'thread'])(`${what} (isolation: %s)`, define)
+}
+
+/** The same flow, started. */
+export async function started<Task extends BaseTask>(flow: Flow<Task>): Promise<Flow<Task>> {
+  await flow.start()
+  return flow
+}
+
+/** Pids of a flow's workers: for threads, the pid of this process. */
+export const pidsOf = <Task extends BaseTask>(flow: Flow<Task>): number[] =>
+  flow.stats().workers.map(({ pid }) => pid)
+
+/** How many of a flow's workers live. */
+export const living = <Task extends BaseTask>(flow: Flow<Task>): number =>
+  flow.stats().workers.filter(({ state }) => state !== 'dead').length
+
+/** What a promise is rejected with. Fails when it is not. */
+export async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  const [outcome] = await Promise.allSettled([promise])
+  if (outcome.status === 'rejected') return outcome.reason
+  throw new Error('resolved, where a rejection was expected')
+}
+
+/** Lets the event loop turn once. */
+export const turn = (): Promise<void> =>
+  new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+
+const POLL_EVERY = 5
+
+/**
+ * Waits until something outside of this process has come true. Only for what offers no event: /proc, or memory that a
+ * worker writes.
+ */
+export async function until(condition: () => boolean, what: string, within = 5_000): Promise<void> {
+  const deadline = performance.now() + within
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`not within ${within} ms: ${what}`)
+    await new Promise((resolve) => {
+      setTimeout(resolve, POLL_EVERY)
+    })
+  }
+}
+
+/** Whether a process exists and is more than a zombie. */
+export function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+  } catch {
+    return false
+  }
+}
+
+/** Which of these worker processes still live. */
+export const survivors = (pids: readonly number[]): number[] =>
+  pids.filter((pid) => pid !== process.pid && isAlive(pid)) // a thread's pid is this process's
+
+/** The children of a process, as the kernel lists them. */
+export function childrenOf(pid: number): number[] {
+  try {
+    const list = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+    return list === '' ? [] : list.split(' ').map(Number)
+  } catch {
+    return []
+  }
+}
+
+/** A flow's logger that keeps what it is told, and lets a test wait for it. */
+export class Journal extends EventEmitter<{ info: []; warn: []; error: [] }> implements FlowLogger {
+  readonly entries: { readonly level: string; readonly data: object; readonly message: string }[] =
+    []
+
+  info(data: object, message: string): void {
+    this.#note('info', data, message)
+  }
+
+  warn(data: object, message: string): void {
+    this.#note('warn', data, message)
+  }
+
+  error(data: object, message: string): void {
+    this.#note('error', data, message)
+  }
+
+  count(level: 'info' | 'warn' | 'error'): number {
+    return this.entries.filter((entry) => entry.level === level).length
+  }
+
+  /** Waits for the `count`th entry of a level. Deaths are warnings, a replacement that is ready is an info. */
+  async reached(level: 'info' | 'warn' | 'error', count: number): Promise<void> {
+    const signal = AbortSignal.timeout(10_000)
+    while (this.count(level) < count) {
+      if (level === 'error') {
+        await new Promise<void>((resolve) => {
+          this.once('error', resolve)
+        })
+      } else {
+        await once(this, level, { signal })
+      }
+    }
+  }
+
+  #note(level: 'info' | 'warn' | 'error', data: object, message: string): void {
+    this.entries.push({ level, data, message })
+    if (this.listenerCount(level) > 0) this.emit(level)
+  }
+}
