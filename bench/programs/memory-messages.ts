@@ -1,0 +1,31 @@
+/** What the memory program is told, as its first argument. */
+export interface Plan {
+  readonly tasks: number
+  readonly payloadBytes: number
+  readonly arenaBytes: number
+  readonly inFlight: number
+  /** Most small tasks at the end, to let the engine collect by itself. */
+  readonly drainTasks: number
+}
+
+/** Its workers are running. */
+export interface Started {
+  readonly kind: 'started'
+  readonly workers: readonly { readonly step: string; readonly pid: number }[]
+}
+
+/** All tasks are done. */
+export interface Finished {
+  readonly kind: 'finished'
+  readonly exposeGc: boolean
+  readonly loadMs: number
+  /** The longest time from `process()` to its result. */
+  readonly longestMs: number
+  readonly blocksAfterLastTask: number
+  /** After the small tasks. */
+  readonly blocksInUse: number
+  readonly drainTasks: number
+  readonly drainMs: number
+}
+
+export type Message = Started | Finished

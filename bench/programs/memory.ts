@@ -1,0 +1,60 @@
+// The program that `workloads/memory.ts` watches. It allocates nothing but tasks and drops every result; all else, also
+// the watching, happens in the process that started it.
+import { Flow, FlowStep } from 'aqueduct-ts'
+import { FrameTask, PagesHandler } from '../handlers/frame.ts'
+import { makeFrame, sumOfPages } from '../harness/frames.ts'
+import type { Finished, Plan, Started } from './memory-messages.ts'
+
+const { tasks, payloadBytes, arenaBytes, inFlight, drainTasks }: Plan = JSON.parse(process.argv[2]!)
+
+const source = makeFrame(payloadBytes, 1)
+const expected = sumOfPages(source)
+const flow = new Flow(
+  ['first', 'second'].map((name) => new FlowStep(PagesHandler, { name })),
+  { memory: arenaBytes },
+)
+await flow.start()
+const started: Started = {
+  kind: 'started',
+  workers: flow.stats().workers.map(({ step, pid }) => ({ step, pid })),
+}
+process.send!(started)
+
+let left = tasks
+let longestMs = 0
+const begin = performance.now()
+async function submit(): Promise<void> {
+  while (left > 0) {
+    left--
+    const submitted = performance.now()
+    const { seen } = await flow.process(new FrameTask(source))
+    longestMs = Math.max(longestMs, performance.now() - submitted)
+    if (seen !== expected) throw new Error(`wrong result: the handler read ${seen}`)
+  }
+}
+await Promise.all(Array.from({ length: inFlight }, submit))
+const loadMs = performance.now() - begin
+const blocksAfterLastTask = flow.stats().memory.blocksInUse
+
+// What is dropped comes back when the engine collects. It does so by itself while the program goes on: small tasks,
+// whose fields travel inline and take no blocks, are that going on.
+const drainBegin = performance.now()
+let drained = 0
+const small = new Float32Array(4)
+while (flow.stats().memory.blocksInUse > 0 && drained < drainTasks) {
+  await flow.process(new FrameTask(small))
+  drained++
+}
+const finished: Finished = {
+  kind: 'finished',
+  exposeGc: 'gc' in globalThis,
+  loadMs,
+  longestMs,
+  blocksAfterLastTask,
+  blocksInUse: flow.stats().memory.blocksInUse,
+  drainTasks: drained,
+  drainMs: performance.now() - drainBegin,
+}
+process.send!(finished)
+await flow.stop()
+process.disconnect()
