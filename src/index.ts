@@ -4,6 +4,7 @@ export {
   type FlowOptions,
   type FlowState,
   type FlowStats,
+  type StepStats,
   type ProcessOptions,
   type StartOptions,
   type StopOptions,

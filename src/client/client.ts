@@ -42,14 +42,14 @@ import { GarbageRelief } from './garbage.ts'
 import { Results } from './results.ts'
 
 /** How a worker that died is described to the callers of its tasks. */
-export interface DeathReport {
+interface DeathReport {
   readonly step: string
   readonly pid: number
   readonly code: number | undefined
   readonly signal: string | undefined
 }
 
-export interface StepTiming {
+interface StepTiming {
   readonly queueMs: number
   readonly batchMs: number
   readonly handleMs: number

@@ -6,7 +6,7 @@ import { Bells } from './bells.ts'
 import { type Clock, ManualClock, MonotonicClock } from './clock.ts'
 import { MAX_SLOTS, Ring } from './ring.ts'
 import { StepQueue, type StepQueueShape } from './step-queue.ts'
-import { TaskTable } from './task-table.ts'
+import { MAX_ACTORS, TaskTable } from './task-table.ts'
 
 /** Everything that decides how the flow's shared memory is laid out. Plain data: each worker gets the same. */
 export interface FlowShape {
@@ -21,7 +21,7 @@ export interface FlowShape {
   readonly birth: number | undefined
 }
 
-export interface StepShape {
+interface StepShape {
   readonly workers: number
   readonly queueSize: number
 }
@@ -41,10 +41,7 @@ const HEADER_WORDS = 16
 const MANUAL_TIME = 4 // float64 index of the word that a test moves
 
 /** Words that each actor has for its counters. */
-export const METRIC_WORDS = 512
-
-/** Number of the first worker's actor; clients come first. */
-export const firstWorkerActor = (shape: FlowShape): number => shape.clients
+const METRIC_WORDS = 512
 
 /** Number of the actor that is worker `worker` of step `step`. */
 export function workerActor(shape: FlowShape, step: number, worker: number): number {
@@ -73,6 +70,8 @@ interface Layout {
 function layoutOf(shape: FlowShape): Layout {
   const actors = actorCount(shape)
   const slots = shape.clients * shape.slotsPerClient
+  if (actors > MAX_ACTORS)
+    throw new RangeError(`${actors} clients and workers are more than ${MAX_ACTORS}`)
   if (slots > MAX_SLOTS) throw new RangeError(`${slots} task slots are more than ${MAX_SLOTS}`)
   let next = HEADER_WORDS
   const region = (words: number): number => {

@@ -35,7 +35,7 @@ export interface HandlerAddress {
 }
 
 /** Where a worker finds the flow's memory and bells: file descriptors, and for threads the addresses too. */
-export interface MemoryAddress {
+interface MemoryAddress {
   readonly controlFd: number
   readonly controlBytes: number
   readonly controlAddress: number | undefined

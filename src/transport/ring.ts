@@ -24,7 +24,7 @@ const TASK_BIT = 0x8000_0000 | 0
 /** Generations count modulo 2^14, in cells as in state words. */
 export const GENERATION_MASK = 0x3fff
 /** The most task slots that a cell can name. */
-export const MAX_SLOTS = 1 << 17
+export const MAX_SLOTS: number = 1 << 17
 
 /** A cell's content: a negative number, so that it cannot be confused with an empty cell's lap. */
 export const cellOf = (slot: number, generation: number): number =>

@@ -86,6 +86,14 @@ export class StepQueue {
     return this.waiting(priority) < queueSize
   }
 
+  /** Tasks that wait at any priority. Reads the rings. */
+  get length(): number {
+    let length = 0
+    for (let priority = 0; priority < this.#rings.length; priority++)
+      length += this.waiting(priority)
+    return length
+  }
+
   /** Tasks that wait at `priority`, without those that were withdrawn. Reads the ring. */
   waiting(priority: number): number {
     let live = 0

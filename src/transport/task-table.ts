@@ -39,7 +39,7 @@ const ACTOR_MASK = 0x3ff
 const STATE_SHIFT = 24
 
 /** The most clients and workers that a state word can name. */
-export const MAX_ACTORS = ACTOR_MASK + 1
+export const MAX_ACTORS: number = ACTOR_MASK + 1
 
 export const stateWord = (state: number, actor: number, generation: number): number =>
   (state << STATE_SHIFT) | (actor << ACTOR_SHIFT) | generation
@@ -70,7 +70,7 @@ const HALF = 12 // two words for each half: its length in bytes; the block that 
 const TIMINGS = 16
 
 /** Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size. */
-export const TIMING_WORDS = 4
+const TIMING_WORDS = 4
 
 export interface SlotGeometry {
   readonly slots: number

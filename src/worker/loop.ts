@@ -20,7 +20,7 @@ import { Delivery } from './delivery.ts'
 import type { Sleeper } from './sleeper.ts'
 
 /** What the loop calls. */
-export interface Handler {
+interface Handler {
   handle(tasks: readonly object[]): unknown
 }
 
