@@ -53,7 +53,7 @@ export abstract class BaseTask implements Disposable {
   #finished: Finished | undefined
   #stepNames: readonly string[] = []
 
-  /** Where the time went; undefined until the task is finished. */
+  /** Where the time went when the task was last finished; undefined before. */
   get timings(): TaskTimings | undefined {
     const finished = this.#finished
     if (finished === undefined) return undefined
@@ -97,6 +97,8 @@ export abstract class BaseTask implements Disposable {
   /** @internal */
   static end(task: BaseTask, finished: Finished | undefined, stepNames: readonly string[]): void {
     task.#inFlight = false
+    // After a failure the fields are those of before, and so is the memory in which they lie.
+    if (finished === undefined) return
     task.#finished = finished
     task.#stepNames = stepNames
   }

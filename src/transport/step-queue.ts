@@ -193,6 +193,12 @@ export class StepQueue {
     Atomics.or(this.#words, this.#roomWaiters + (actor >>> 5), 1 << (actor & 31))
   }
 
+  /** Whether so much room has come that those who wait for it should be woken: half of a class, so that they are woken seldom. */
+  hasMuchRoom(): boolean {
+    for (const ring of this.#rings) if (ring.length <= this.#shape.queueSize >>> 1) return true
+    return false
+  }
+
   /** Takes everybody who waits for room off the list and names each. */
   takeRoomWaiters(wake: (actor: number) => void): void {
     for (let index = 0; index < this.#roomWords; index++) {

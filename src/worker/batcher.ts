@@ -50,7 +50,7 @@ export class Batcher {
       if (tasks.deadline(slot) <= now) this.#options.expire(claim)
       else batch.push(claim)
     }
-    if (claimed) this.#control.wakeRoomWaiters(this.#step)
+    if (claimed && queue.hasMuchRoom()) this.#control.wakeRoomWaiters(this.#step)
   }
 
   /** Waits until the batch is full or its time is over. The caller holds the gatherer's role. */

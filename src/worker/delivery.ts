@@ -32,6 +32,8 @@ export class Delivery {
   readonly #encoder: FieldEncoder
   readonly #payloads: Payloads
   readonly #sleeper: Sleeper
+  /** Milliseconds. */
+  readonly #spin: number
   /** Clients and steps to wake once the batch is through. */
   readonly #toRing = new Set<number>()
   readonly #toWake = new Set<number>()
@@ -43,6 +45,7 @@ export class Delivery {
     encoder: FieldEncoder,
     payloads: Payloads,
     sleeper: Sleeper,
+    spin: number,
   ) {
     this.#control = control
     this.#step = step
@@ -50,6 +53,7 @@ export class Delivery {
     this.#encoder = encoder
     this.#payloads = payloads
     this.#sleeper = sleeper
+    this.#spin = spin
   }
 
   /** Hands over every handled task. Returns a promise only when it has to wait for room or memory. */
@@ -140,6 +144,9 @@ export class Delivery {
     }
     const queue = queues[this.#nextStep(task)]
     if (queue === undefined) return
+    // A short queue in front of a fast step is full for microseconds only.
+    const until = this.#control.clock.now() + this.#spin
+    while (this.#control.clock.now() < until) if (queue.hasRoom(tasks.priority(slot))) return
     queue.waitForRoom(actor)
     await this.#sleeper.sleep(
       deadline,

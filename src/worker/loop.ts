@@ -82,6 +82,7 @@ export class StepLoop {
       encoder,
       this.#payloads,
       sleeper,
+      options.spin,
     )
     this.#batcher = new Batcher(control, {
       step: options.step,
