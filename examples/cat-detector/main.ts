@@ -12,6 +12,7 @@ import { BATCH_FACTOR, CatHandler, CatTask, IMAGE_TIME } from './detector.ts'
 const IMAGES = 20
 const SIDE = 32 // pixels
 const RUNS = 10
+const RUNS_ONE_BY_ONE = 3
 
 const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } })
 
@@ -25,14 +26,14 @@ async function timeOf(flow: Flow<CatTask>): Promise<number> {
   return took
 }
 
-async function runsOf(batchSize: number): Promise<number[]> {
+async function runsOf(batchSize: number, count: number): Promise<number[]> {
   // Waits up to 5 ms for a full batch, and not a moment when it is full at once.
   const flow = new Flow([new FlowStep(CatHandler, { batchSize, batchTimeout: 5 })])
   await flow.start()
   try {
     await timeOf(flow) // to warm up
     const runs: number[] = []
-    for (let run = 0; run < RUNS; run++) runs.push(await timeOf(flow))
+    for (let run = 0; run < count; run++) runs.push(await timeOf(flow))
     return runs
   } finally {
     await flow.stop()
@@ -47,9 +48,9 @@ function median(runs: readonly number[]): number {
 
 const round = (ms: number): number => Math.round(ms * 100) / 100
 
-const runs = await runsOf(IMAGES)
+const runs = await runsOf(IMAGES, RUNS)
 const batchMs = round(median(runs))
-const oneByOneMs = round(median(await runsOf(1)))
+const oneByOneMs = round(median(await runsOf(1, RUNS_ONE_BY_ONE)))
 const idealMs = IMAGES * IMAGE_TIME * BATCH_FACTOR
 
 if (values.json) {

@@ -45,6 +45,11 @@ app.post<{ Body?: Buffer }>('/predict', async (request, reply) => {
   }
 })
 
+// A connection would stay open for the next request, and stopping would wait for it.
+app.addHook('onSend', async (_request, reply) => {
+  if (stopping) reply.header('connection', 'close')
+})
+
 app.get('/', (_request, reply) => reply.type('text/html; charset=utf-8').send(page))
 app.get('/stats', () => flow.stats())
 app.get('/health/live', (_request, reply) => sendHealth(flow.state !== 'failed', reply))
@@ -75,7 +80,7 @@ function sendHealth(ok: boolean, reply: FastifyReply): FastifyReply {
 async function start(): Promise<void> {
   const address = await app.listen({ host: HOST, port: Number(PORT) }) // not ready before the flow is
   await flow.start()
-  const sample = fileURLToPath(new URL('samples/seven-pen.png', import.meta.url))
+  const sample = fileURLToPath(new URL('samples/seven-drawn.png', import.meta.url))
   console.log(`Draw a digit:  ${address}/`)
   console.log(
     `Or send one:   curl --data-binary @${relative('.', sample)} -H 'content-type: image/png' ${address}/predict`,
@@ -93,17 +98,20 @@ async function stop(signal: string): Promise<void> {
   console.log('Stopped.')
 }
 
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void stop(signal))
-
-try {
-  await start()
-} catch (error) {
-  const { code, message } = error as NodeJS.ErrnoException
+async function giveUp({ code, message }: NodeJS.ErrnoException): Promise<void> {
   console.error(
     code === 'EADDRINUSE'
       ? `Port ${PORT} of ${HOST} is taken. Choose another one: PORT=8081 npm run demo`
       : `The service cannot start: ${message}`,
   )
-  await app.close()
   process.exitCode = 1
+  await app.close()
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void stop(signal))
+
+try {
+  await start()
+} catch (error) {
+  if (!stopping) await giveUp(error as NodeJS.ErrnoException)
 }
