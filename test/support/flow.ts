@@ -7,7 +7,9 @@ export type Isolation = 'process' | 'thread'
 
 /** Declares the same tests twice: for steps whose workers are processes, and for steps whose workers are threads. */
 export function describeIsolations(what: string, define: (isolation: Isolation) => void): void {
-  describe.each<Isolation>(['process', 'thread'])(`${what} (isolation: %s)`, define)
+  describe.each<Isolation>(['process', 'thread'])(`${what} (isolation: %s)`, (isolation) => {
+    define(isolation)
+  })
 }
 
 /** The same flow, started. */
