@@ -4,8 +4,8 @@ export interface Plan {
   readonly payloadBytes: number
   readonly arenaBytes: number
   readonly inFlight: number
-  /** Most small tasks at the end, to let the engine collect by itself. */
-  readonly drainTasks: number
+  /** Longest time at the end in which garbage may be collected. */
+  readonly drainMs: number
 }
 
 /** Its workers are running. */
