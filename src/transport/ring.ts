@@ -9,7 +9,8 @@
  *
  * - A push is one compare-and-swap on a cell: there is no moment between taking a place and filling it, so a producer
  *   that dies hides nobody. The lap in the empty cell makes the swap fail for a producer that has slept through one.
- * - `head` and `tail` are hints. Whoever finds one behind the cells moves it on, whoever died before doing so.
+ * - `head` and `tail` are hints. Whoever finds one behind the cells moves it on, whoever died before doing so. Only a
+ *   cell that `head` has passed is filled again: a task found at `head` is the one of that position.
  * - A cell says where a task waits; whether it still waits, and who takes it, is decided by the task's own state word
  *   (see task-table.ts). A cell whose task has gone elsewhere is stale: any consumer removes it in passing. So a
  *   cell may be lost or doubled by a death without harm, as long as recovery pushes again what is queued and in no
@@ -40,6 +41,10 @@ export class Ring {
   readonly #mask: number
   readonly #lapShift: number
   readonly #lapMask: number
+  /** Where `head` was when this view looked last, as a producer; it can only have moved on. */
+  #passed: number
+  /** The position of the cell that {@link peek} returned last. */
+  #peeked = 0
 
   /** How many words a ring of `capacity` cells (a power of two, at least 2) takes. */
   static wordsNeeded(capacity: number): number {
@@ -54,6 +59,7 @@ export class Ring {
     this.#mask = capacity - 1
     this.#lapShift = 31 - Math.clz32(capacity)
     this.#lapMask = 0xffff_ffff >>> this.#lapShift
+    this.#passed = Atomics.load(words, this.#head)
   }
 
   get capacity(): number {
@@ -65,23 +71,20 @@ export class Ring {
     const words = this.#words
     for (;;) {
       const tail = Atomics.load(words, this.#tail)
-      const at = this.#cells + (tail & this.#mask)
-      const empty = tail >>> this.#lapShift
-      const found = Atomics.load(words, at)
-      if (found === empty) {
-        if (Atomics.compareExchange(words, at, empty, cell) !== empty) continue
-        Atomics.compareExchange(words, this.#tail, tail, (tail + 1) | 0)
-        return true
-      }
-      if (tail !== Atomics.load(words, this.#tail)) continue
-      if (found < 0) {
-        const head = Atomics.load(words, this.#head)
+      if (!this.#isPassed(tail)) {
+        const head = (this.#passed = Atomics.load(words, this.#head))
         // A task of the lap before still sits here: the ring is full, unless only the head hint is behind.
-        if (((tail - head) | 0) > this.#mask && !this.#passEmptied(head)) return false
-        if (((tail - head) | 0) > this.#mask) continue
+        if (((tail - head) | 0) > this.#mask) {
+          if (!this.#passEmptied(head)) return false
+          continue
+        }
       }
-      // Filled (or even emptied again) by somebody who has not moved the hint on.
+      const empty = tail >>> this.#lapShift
+      const pushed =
+        Atomics.compareExchange(words, this.#cells + (tail & this.#mask), empty, cell) === empty
+      // If not, it has been filled (or even emptied again) by somebody who has not moved the hint on.
       Atomics.compareExchange(words, this.#tail, tail, (tail + 1) | 0)
+      if (pushed) return true
     }
   }
 
@@ -92,7 +95,10 @@ export class Ring {
       const head = Atomics.load(words, this.#head)
       const cell = Atomics.load(words, this.#cells + (head & this.#mask))
       if (cell < 0) {
-        if (head === Atomics.load(words, this.#head)) return cell
+        if (head === Atomics.load(words, this.#head)) {
+          this.#peeked = head
+          return cell
+        }
         continue
       }
       if (cell === head >>> this.#lapShift) {
@@ -103,10 +109,13 @@ export class Ring {
     }
   }
 
-  /** Removes `cell`, if it still is the first one. */
+  /**
+   * Removes `cell`, which this view has just peeked, unless somebody else has: it is looked for at the position where it
+   * was seen, since the same task may wait at a later one by now.
+   */
   remove(cell: number): void {
     const words = this.#words
-    const head = Atomics.load(words, this.#head)
+    const head = this.#peeked
     const at = this.#cells + (head & this.#mask)
     const next = ((head >>> this.#lapShift) + 1) & this.#lapMask
     if (Atomics.compareExchange(words, at, cell, next) === cell) {
@@ -132,6 +141,12 @@ export class Ring {
       const cell = Atomics.load(this.#words, this.#cells + ((head + step) & this.#mask))
       if (cell < 0 && !visit(cell)) return
     }
+  }
+
+  /** Whether `head` is known to have passed the place of `position` in the lap before. */
+  #isPassed(position: number): boolean {
+    const ahead = (position - this.#passed) | 0
+    return ahead >= 0 && ahead <= this.#mask
   }
 
   /** Moves a head hint on that points at a cell already emptied. */
