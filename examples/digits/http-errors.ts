@@ -48,6 +48,8 @@ export function toHttpError(error: unknown): HttpError {
 export function sendError(error: unknown, reply: FastifyReply): void {
   const { status, code, message, retryAfter } = toHttpError(error)
   if (status === 500) console.error(error) // the sender is told no details, the log is
+  // Closing at once would cut off a client that still sends, before it has read this.
+  if (status === 413) reply.removeHeader('connection')
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
   void reply.code(status).send({ error: { code, message } })
 }

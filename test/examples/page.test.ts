@@ -96,6 +96,6 @@ describe.skipIf(!existsSync(executablePath))('the page', () => {
       buffer: Buffer.from('not an image'),
     })
     await page.locator('#problem.shown').waitFor()
-    expect(await page.locator('#problem').textContent()).toContain('cannot be read')
+    expect(await page.locator('#problem').textContent()).toContain('not an image')
   })
 })
