@@ -89,6 +89,7 @@ async function start(): Promise<void> {
 }
 
 async function stop(signal: string): Promise<void> {
+  if (stopping) return // npm passes a Ctrl-C on to us, who have had it already
   stopping = true
   console.log(`${signal}: finishing what is in flight …`)
   const late = setTimeout(() => app.server.closeAllConnections(), 10_000)
@@ -108,7 +109,7 @@ async function giveUp({ code, message }: NodeJS.ErrnoException): Promise<void> {
   await app.close()
 }
 
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void stop(signal))
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => void stop(signal))
 
 try {
   await start()
