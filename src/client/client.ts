@@ -40,6 +40,7 @@ import { ClientBell } from './client-bell.ts'
 import { Deadlines, type Timed } from './deadlines.ts'
 import { GarbageRelief } from './garbage.ts'
 import { Results } from './results.ts'
+import { WaitingList } from './waiting-list.ts'
 
 /** How a worker that died is described to the callers of its tasks. */
 interface DeathReport {
@@ -134,6 +135,8 @@ class Pending implements Timed {
   }
 }
 
+const BUSY = -1
+
 type Refusal = 'slot' | 'room' | 'memory'
 
 /**
@@ -157,12 +160,13 @@ export class Client {
   readonly #relief: GarbageRelief
   readonly #counters: Counters
   /** Tasks that wait to be admitted, by priority, in the order of their arrival. */
-  readonly #waiting: Set<Pending>[]
+  readonly #waiting: WaitingList<Pending>[]
   #waitingCount = 0
   #pending = 0
   #onIdle: (() => void) | undefined
   #polling = false
-  #lastWork = 0
+  /** Flow time until which to look for completions; BUSY while there are some. */
+  #spinUntil = BUSY
   #wakeFlags: boolean[]
   #wakePlanned = false
   #reliefTimer: NodeJS.Timeout | undefined
@@ -182,7 +186,7 @@ export class Client {
     this.#encoder = new FieldEncoder({ payloadThreshold: options.payloadThreshold })
     this.#results = new Results(control)
     this.#counters = new Counters(control.words, control.metricsStart(client))
-    this.#waiting = Array.from({ length: shape.priorities }, () => new Set())
+    this.#waiting = Array.from({ length: shape.priorities }, () => new WaitingList())
     this.#wakeFlags = shape.steps.map(() => false)
     this.#spinner = new Spinner(options.spin)
     this.#relief = new GarbageRelief({
@@ -280,8 +284,10 @@ export class Client {
   /** Settles everything that is pending with `makeError`. */
   failAll(makeError: () => Error = () => new FlowStoppedError()): void {
     for (const waiting of this.#waiting) {
-      for (const pending of waiting) this.#settle(pending, FAILED, makeError())
-      waiting.clear()
+      for (let pending = waiting.first(); pending !== undefined; pending = waiting.first()) {
+        this.#settle(pending, FAILED, makeError())
+        waiting.giveUp()
+      }
     }
     this.#waitingCount = 0
     for (const pending of this.#bySlot) {
@@ -338,10 +344,11 @@ export class Client {
     if (this.#waitingCount === 0 || this.#closed) return
     for (let priority = this.#waiting.length - 1; priority >= 0; priority--) {
       const waiting = this.#waiting[priority]!
-      for (const pending of waiting) {
+      for (let pending = waiting.first(); pending !== undefined; pending = waiting.first()) {
         const refusal = this.#admit(pending)
         if (refusal === undefined) {
-          waiting.delete(pending)
+          if (pending.settled) waiting.giveUp() // its fields could not be encoded
+          else waiting.shift()
           this.#waitingCount--
           continue
         }
@@ -421,32 +428,34 @@ export class Client {
     if (this.#polling) return
     this.#polling = true
     this.#control.bells.disarm(this.#client)
-    this.#lastWork = this.#control.clock.now()
+    this.#spinUntil = BUSY
     setImmediate(this.#onTurn)
   }
 
   readonly #onTurn = (): void => {
     if (this.#closed) return
+    const { clock, bells } = this.#control
     if (this.#drain()) {
-      const now = this.#control.clock.now()
-      this.#spinner.end(now)
-      this.#lastWork = now
+      if (this.#spinUntil > 0) this.#spinner.hit()
+      this.#spinUntil = BUSY
     }
     if (this.#pending > 0) {
-      const now = this.#control.clock.now()
-      if (now - this.#lastWork < this.#spinner.begin(now)) {
+      const now = clock.now()
+      if (this.#spinUntil === BUSY) this.#spinUntil = this.#spinner.begin(now)
+      if (now < this.#spinUntil) {
         setImmediate(this.#onTurn)
         return
       }
+      if (this.#spinUntil > 0) this.#spinner.miss()
     }
     this.#polling = false
-    this.#control.bells.arm(this.#client)
+    bells.arm(this.#client)
     if (this.#drain()) this.#poll()
   }
 
   #onBell(): void {
     if (this.#closed) return
-    if (this.#drain()) this.#spinner.end(this.#control.clock.now())
+    this.#drain()
     if (this.#polling) return
     if (this.#pending > 0) {
       this.#poll()
@@ -583,7 +592,9 @@ export class Client {
     const { tasks } = this.#control
     const { slot } = pending
     if (slot < 0) {
-      if (this.#waiting[pending.priority]!.delete(pending)) this.#waitingCount--
+      pending.settled = true
+      this.#waiting[pending.priority]!.giveUp()
+      this.#waitingCount--
     } else {
       for (;;) {
         const word = tasks.word(slot)

@@ -38,6 +38,8 @@ export class GarbageRelief {
   #lastCollection = -Infinity
   #lastDuration = 0
   #lastActive = 0
+  /** Whether the timer's next task is to collect; otherwise it is to cool. */
+  #collectNext = false
 
   constructor(forgetful: Forgetful) {
     this.#forgetful = forgetful
@@ -45,44 +47,48 @@ export class GarbageRelief {
 
   /** Collects for tasks that wait for memory, unless that was done just now; returns the milliseconds until it may be done again. */
   relieve(): number {
-    this.#collect(REST_WHEN_STARVED)
-    return Math.max(
-      1,
-      this.#lastCollection + this.#lastDuration * REST_WHEN_STARVED - performance.now(),
-    )
+    const rest = this.#collect(REST_WHEN_STARVED)
+    return Math.max(1, rest > 0 ? rest : this.#lastDuration * REST_WHEN_STARVED)
   }
 
   /** Says that nothing is pending any more. One timer serves all quiet times; after the last it is gone. */
   idle(now: number): void {
     this.#lastActive = now
-    this.#timer ??= this.#in(COLLECT_AFTER, () => this.#onQuiet())
+    if (this.#collectNext && this.#timer !== undefined) return
+    this.#collectNext = true
+    clearTimeout(this.#timer)
+    this.#timer = this.#in(COLLECT_AFTER, this.#onQuiet)
   }
 
   stop(): void {
     clearTimeout(this.#timer)
   }
 
-  #onQuiet(): void {
+  readonly #onQuiet = (): void => {
     const quiet = performance.now() - this.#lastActive
-    if (quiet < COLLECT_AFTER) {
-      this.#timer = this.#in(COLLECT_AFTER - quiet, () => this.#onQuiet())
+    let next = (this.#collectNext ? COLLECT_AFTER : COOL_AFTER) - quiet
+    if (next <= 1 && this.#collectNext) {
+      const rest = this.#forgetful.heldBlocks() > 0 ? this.#collect(REST_WHEN_IDLE) : 0
+      this.#collectNext = rest > 0
+      next = rest > 0 ? rest : COOL_AFTER - quiet
+    } else if (next <= 1) {
+      this.#forgetful.cool()
+      this.#timer = undefined
       return
     }
-    if (this.#forgetful.heldBlocks() > 0) this.#collect(REST_WHEN_IDLE)
-    this.#timer = this.#in(COOL_AFTER - quiet, () => {
-      this.#timer = undefined
-      if (performance.now() - this.#lastActive >= COOL_AFTER - 1) this.#forgetful.cool()
-      else this.idle(this.#lastActive)
-    })
+    this.#timer = this.#in(next, this.#onQuiet)
   }
 
-  #collect(restFactor: number): void {
+  /** Collects, unless the last collection is too recent: then the milliseconds until it may be done again. */
+  #collect(restFactor: number): number {
     const begin = performance.now()
-    if (begin < this.#lastCollection + this.#lastDuration * restFactor) return
+    const rest = this.#lastCollection + this.#lastDuration * restFactor - begin
+    if (rest > 0) return rest
     collect ??= bindCollector()
     collect()
     this.#lastCollection = performance.now()
     this.#lastDuration = this.#lastCollection - begin
+    return 0
   }
 
   #in(delay: number, action: () => void): NodeJS.Timeout {

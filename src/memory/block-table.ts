@@ -65,6 +65,7 @@ export class BlockTable {
   readonly #waitersStart: number
   readonly #waiterWords: number
   readonly #hintStart: Int32Array
+  readonly #highWater: number
   readonly #recordsStart: number
   readonly #coldFrom: Int32Array
   readonly #punch: (byteOffset: number, byteLength: number) => void
@@ -77,6 +78,7 @@ export class BlockTable {
       actorCount * ACTOR_WORDS +
       Math.ceil(actorCount / BITS) +
       hintWords +
+      geometry.classes.length +
       geometry.totalBlocks * BLOCK_WORDS
     )
   }
@@ -103,7 +105,8 @@ export class BlockTable {
       this.#hintStart[index] = next
       next += Math.ceil(blocks / BITS)
     })
-    this.#recordsStart = next
+    this.#highWater = next
+    this.#recordsStart = next + geometry.classes.length
     this.#punch = punch
   }
 
@@ -216,12 +219,15 @@ export class BlockTable {
     }
   }
 
-  /** Calls `visit` with each block that has an owner. For recovery and for reports: it reads the whole table. */
+  /** Calls `visit` with each block that has an owner. For recovery and for reports: it reads every block that was ever used. */
   forEachOwned(visit: (block: number, owner: number) => void): void {
-    for (let block = 0; block < this.geometry.totalBlocks; block++) {
-      const owner = this.#words[this.#record(block) + OWNER] ?? 0
-      if (owner > WARM) visit(block, owner)
-    }
+    this.geometry.classes.forEach(({ firstBlock }, index) => {
+      const end = firstBlock + Atomics.load(this.#words, this.#highWater + index)
+      for (let block = firstBlock; block < end; block++) {
+        const owner = Atomics.load(this.#words, this.#record(block) + OWNER)
+        if (owner > WARM) visit(block, owner)
+      }
+    })
   }
 
   /** How many blocks have an owner. */
@@ -304,6 +310,7 @@ export class BlockTable {
       const block = firstBlock + index
       const record = this.#record(block)
       if (words[record + OWNER] !== COLD) continue
+      this.#raiseHighWater(classIndex, index + 1)
       this.#note(ALLOCATING_COLD, block, owner, ALLOCATED, WARMED)
       if (Atomics.compareExchange(words, record + OWNER, COLD, owner) === COLD) {
         this.#count(ALLOCATED, pages)
@@ -315,6 +322,16 @@ export class BlockTable {
       this.#noteDone()
     }
     return -1
+  }
+
+  /** Before a block is used for the first time: readers of the table look no further than the highest ever used. */
+  #raiseHighWater(classIndex: number, to: number): void {
+    const at = this.#highWater + classIndex
+    for (let now = Atomics.load(this.#words, at); now < to;) {
+      const found = Atomics.compareExchange(this.#words, at, now, to)
+      if (found === now) return
+      now = found
+    }
   }
 
   /** Gives free warm blocks back to the system, large ones first, until `pages` more fit under the cap. */

@@ -137,9 +137,11 @@ export class Ring {
   /** Calls `visit` with each cell from head to tail that holds a task, while it returns true. A snapshot only. */
   forEach(visit: (cell: number) => boolean): void {
     const head = Atomics.load(this.#words, this.#head)
+    const length = this.length
     for (let step = 0; step <= this.#mask; step++) {
       const cell = Atomics.load(this.#words, this.#cells + ((head + step) & this.#mask))
       if (cell < 0 && !visit(cell)) return
+      if (cell >= 0 && step >= length) return // beyond the tail, which may itself be a hint behind
     }
   }
 

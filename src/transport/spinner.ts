@@ -1,31 +1,47 @@
+/** How fast the past fades: the weight of one more spin in the average. */
+const WEIGHT = 1 / 8
+const FIRST_PAUSE = 4
+const LONGEST_PAUSE = 256
+
 /**
- * Decides how long an actor that has run out of work looks for more before it goes to sleep. A wake-up costs tens of
- * microseconds on both sides, so looking pays when work is about to come; when it is not, looking only takes the
- * processor from others. The past tells: each idle time, cut off at eight times the longest spin, enters a moving
- * average, and an actor spins only while that average is below twice the longest spin.
+ * Decides whether an actor that has run out of work looks for more before it goes to sleep. A wake-up costs tens of
+ * microseconds on both sides, so looking pays when work is about to come. When it is not, or when the spinner holds the
+ * very core on which the work would be made, looking only takes the processor from others.
+ *
+ * What decides is whether spins have found work: an actor spins while at least half of the recent ones did. Once they
+ * fail it goes to sleep at once, and tries again after 4, 8, … up to 256 idle times, until one succeeds.
  */
 export class Spinner {
   readonly #longest: number
-  #expectedIdle: number
-  #idleSince = -1
+  #success = 1
+  #pause = FIRST_PAUSE
+  #skipped = 0
 
   /** @param longest - the longest spin in milliseconds; 0 never spins. */
   constructor(longest: number) {
     this.#longest = longest
-    this.#expectedIdle = longest * 2
   }
 
-  /** Milliseconds to spin, at the moment at which work has run out. */
+  /** Begins an idle time at `now`: the time until which to look for work, or 0 for not at all. */
   begin(now: number): number {
-    if (this.#idleSince < 0) this.#idleSince = now
-    return this.#expectedIdle < this.#longest * 2 ? this.#longest : 0
+    if (this.#longest === 0) return 0
+    if (this.#success >= 0.5) return now + this.#longest
+    if (++this.#skipped < this.#pause) return 0
+    this.#skipped = 0
+    return now + this.#longest
   }
 
-  /** Says that work has come. */
-  end(now: number): void {
-    if (this.#idleSince < 0) return
-    const idle = Math.min(now - this.#idleSince, this.#longest * 8)
-    this.#idleSince = -1
-    this.#expectedIdle += (idle - this.#expectedIdle) / 4
+  /** Says that work came while the actor was looking. */
+  hit(): void {
+    this.#success += (1 - this.#success) * WEIGHT
+    if (this.#success < 0.5) this.#success = 0.5 // it was a trial: one success is enough to go on
+    this.#pause = FIRST_PAUSE
+  }
+
+  /** Says that the actor looked in vain. */
+  miss(): void {
+    const wasTrial = this.#success < 0.5
+    this.#success -= this.#success * WEIGHT
+    if (wasTrial && this.#pause < LONGEST_PAUSE) this.#pause *= 2
   }
 }

@@ -288,16 +288,17 @@ export class StepLoop {
   #spin(): boolean {
     const { clock } = this.#control
     const queue = this.#control.queues[this.#options.step]!
-    const now = clock.now()
-    const until = now + this.#spinner.begin(now)
-    for (let time = now; time < until; time = clock.now()) {
+    const until = this.#spinner.begin(clock.now())
+    if (until === 0) return false
+    do {
       for (let spins = 0; spins < SPINS_PER_LOOK_AT_CLOCK; spins++) {
         if (!queue.isEmpty() && !queue.isGathering()) {
-          this.#spinner.end(clock.now())
+          this.#spinner.hit()
           return true
         }
       }
-    }
+    } while (clock.now() < until)
+    this.#spinner.miss()
     return false
   }
 
@@ -309,7 +310,6 @@ export class StepLoop {
       () => this.#stopping || (!queue.isEmpty() && !queue.isGathering()),
     )
     queue.wake(this.#options.worker)
-    if (!queue.isEmpty()) this.#spinner.end(this.#control.clock.now())
   }
 }
 

@@ -1,0 +1,57 @@
+/** An entry that may be given up while it waits. */
+interface Waiting {
+  readonly settled: boolean
+}
+
+/** Entries that are looked over in vain before the list is packed. */
+const FEW = 64
+
+/**
+ * A first-in, first-out list whose entries may be given up in the middle. Those are passed over, and swept out when they
+ * are the larger part.
+ */
+export class WaitingList<Entry extends Waiting> {
+  #entries: (Entry | undefined)[] = []
+  #head = 0
+  #live = 0
+
+  /** Entries that wait. */
+  get size(): number {
+    return this.#live
+  }
+
+  add(entry: Entry): void {
+    this.#entries.push(entry)
+    this.#live++
+  }
+
+  /** The first entry, or undefined. */
+  first(): Entry | undefined {
+    for (; this.#head < this.#entries.length; this.#head++) {
+      const entry = this.#entries[this.#head]
+      if (entry !== undefined && !entry.settled) return entry
+      this.#entries[this.#head] = undefined
+    }
+    return undefined
+  }
+
+  /** Takes the first entry off. */
+  shift(): void {
+    if (this.first() === undefined) return
+    this.#entries[this.#head++] = undefined
+    this.#live--
+    this.#pack()
+  }
+
+  /** Says that an entry was given up; its `settled` is, or is about to become, true. */
+  giveUp(): void {
+    this.#live--
+    this.#pack()
+  }
+
+  #pack(): void {
+    if (this.#entries.length < FEW || this.#entries.length < 2 * this.#live) return
+    this.#entries = this.#entries.slice(this.#head).filter((entry) => entry?.settled === false)
+    this.#head = 0
+  }
+}
