@@ -59,10 +59,16 @@ export abstract class BaseTask implements Disposable {
     if (finished === undefined) return undefined
     const steps: StepTimings[] = []
     finished.timings().forEach((timing, index) => {
-      if (timing !== undefined)
-        steps.push({ step: this.#stepNames[index] ?? String(index), ...timing })
+      if (timing === undefined) return
+      steps.push({
+        step: this.#stepNames[index] ?? String(index),
+        queueMs: toMicroseconds(timing.queueMs),
+        batchMs: toMicroseconds(timing.batchMs),
+        handleMs: toMicroseconds(timing.handleMs),
+        batchSize: timing.batchSize,
+      })
     })
-    return { totalMs: finished.totalMs, steps }
+    return { totalMs: toMicroseconds(finished.totalMs), steps }
   }
 
   /**
@@ -106,6 +112,9 @@ export abstract class BaseTask implements Disposable {
 
 /** A class of tasks. */
 export type TaskClassOf<Task extends BaseTask> = abstract new (...args: never[]) => Task
+
+/** Milliseconds to the microsecond: the clock knows no better. */
+const toMicroseconds = (milliseconds: number): number => Math.round(milliseconds * 1e3) / 1e3
 
 function copyOf(value: unknown): ArrayBuffer | ArrayBufferView | undefined {
   if (value instanceof ArrayBuffer) return value.slice()

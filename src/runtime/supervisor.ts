@@ -83,7 +83,7 @@ export class Supervisor {
   #stopping = false
   #closed = false
   #onSettled: ((seat: Seat, error: Error | undefined) => void) | undefined
-  #onEmpty: (() => void) | undefined
+  readonly #waitingForEmpty = new Set<() => void>()
 
   constructor(
     memory: FlowMemory,
@@ -195,7 +195,7 @@ export class Supervisor {
     if (this.isEmpty) return
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>((resolve) => {
-      this.#onEmpty = resolve
+      this.#waitingForEmpty.add(resolve)
       timer = setTimeout(resolve, timeout)
     })
     clearTimeout(timer)
@@ -264,7 +264,7 @@ export class Supervisor {
     this.#deaths[number] = death
     recoverWorker(this.#control, seat.step, seat.worker, number)
     if (this.#stopping) {
-      if (this.isEmpty) this.#onEmpty?.()
+      if (this.isEmpty) for (const resolve of this.#waitingForEmpty) resolve()
       return
     }
     if (this.#onSettled !== undefined) {
