@@ -213,3 +213,8 @@ export class FlowStoppedError extends AqueductError {
     super('AQ_STOPPED', 'the flow was stopped before the task was finished')
   }
 }
+
+/** What was thrown, as an error: user code may throw anything. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown })
+}

@@ -7,6 +7,7 @@ import {
   InvalidTaskError,
   NotRunningError,
   StartError,
+  toError,
 } from './errors.ts'
 import type { HandlerClass } from './handler.ts'
 import { libc } from './memory/libc.ts'
@@ -18,25 +19,14 @@ import {
   object,
   signal as signalRule,
 } from './options.ts'
-import {
-  BATCHES,
-  Counters,
-  Distribution,
-  EXPIRED,
-  FAILED,
-  HANDLE_HISTOGRAM,
-  HANDLE_MS,
-  QUEUE_HISTOGRAM,
-  QUEUE_MS,
-  TASKS,
-} from './metrics/counters.ts'
 import { FlowMemory } from './runtime/memory-files.ts'
 import { OutputLabeller } from './runtime/output.ts'
-import { type StepPlan, Supervisor, type WorkerReport } from './runtime/supervisor.ts'
+import { type StepPlan, Supervisor } from './runtime/supervisor.ts'
+import { type FlowStats, readStepStats } from './stats.ts'
 import { FlowStep, taskClassesOf } from './step.ts'
 import { BaseTask } from './task.ts'
 import { monotonic } from './transport/clock.ts'
-import { type Control, type FlowShape, workerActor } from './transport/control.ts'
+import type { Control, FlowShape } from './transport/control.ts'
 import { isFlowWorker, reportFlowStart } from './worker/flow-worker.ts'
 
 /** Where a flow is in its life. `failed`: a step's workers could not be kept alive. */
@@ -87,48 +77,6 @@ export interface StopOptions {
   readonly graceful?: boolean
   /** Milliseconds for all of it; then workers are ended by force. Default 10,000. */
   readonly timeout?: number
-}
-
-/** A step in figures, over the life of its workers. Quantiles are exact to a tenth. */
-export interface StepStats {
-  readonly name: string
-  /** Tasks that wait in front of the step now. */
-  readonly queued: number
-  /** Tasks handled, whatever the outcome. */
-  readonly tasks: number
-  readonly batches: number
-  readonly failed: number
-  /** Tasks whose deadline had passed when they were claimed. */
-  readonly expired: number
-  /** Milliseconds in the queue. */
-  readonly queueMs: { readonly mean: number; readonly p50: number; readonly p99: number }
-  /** Milliseconds that `handle` took for a batch. */
-  readonly handleMs: { readonly mean: number; readonly p50: number; readonly p99: number }
-  readonly meanBatchSize: number
-}
-
-/** A flow in figures. */
-export interface FlowStats {
-  /** admitted = completed + failed + timedOut + cancelled + pending, at every moment. */
-  readonly tasks: {
-    readonly admitted: number
-    readonly completed: number
-    readonly failed: number
-    readonly timedOut: number
-    readonly cancelled: number
-    readonly pending: number
-    readonly rejected: number
-  }
-  readonly steps: readonly StepStats[]
-  readonly workers: readonly WorkerReport[]
-  readonly memory: {
-    /** Blocks with an owner: a task in flight, or a program that holds a result. */
-    readonly blocksInUse: number
-    readonly bytesInUse: number
-    /** Bytes that the system has given, in use or warm for the next task. */
-    readonly bytesCommitted: number
-    readonly bytesMax: number
-  }
 }
 
 const flowRules = {
@@ -269,7 +217,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       try {
         checkOptions('process()', options, processRules)
       } catch (error) {
-        return Promise.reject(error as Error)
+        return Promise.reject(toError(error))
       }
     }
     const taskClass = this.#taskClasses.get(task?.constructor)
@@ -330,7 +278,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
     const blocks = this.#control?.blocks
     return {
       tasks,
-      steps: this.#steps.map((_, step) => this.#stepStats(step)),
+      steps: this.#names.map((name, step) => readStepStats(name, step, this.#control)),
       workers: this.#supervisor?.workers() ?? [],
       memory: {
         blocksInUse: blocks?.blocksInUse() ?? 0,
@@ -338,38 +286,6 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
         bytesCommitted: (blocks?.pagesCommitted() ?? 0) * 4096,
         bytesMax: this.#options.memory,
       },
-    }
-  }
-
-  #stepStats(step: number): StepStats {
-    const control = this.#control
-    const sums = new Float64Array(HANDLE_MS + 1)
-    const queue = new Distribution()
-    const handle = new Distribution()
-    const workers = control === undefined ? 0 : this.#steps[step]!.options.nprocs
-    for (let worker = 0; worker < workers && control !== undefined; worker++) {
-      const actor = workerActor(control.shape, step, worker)
-      const counters = new Counters(control.words, control.metricsStart(actor))
-      for (let sum = TASKS; sum <= HANDLE_MS; sum++) sums[sum]! += counters.get(sum)
-      counters.addTo(QUEUE_HISTOGRAM, queue)
-      counters.addTo(HANDLE_HISTOGRAM, handle)
-    }
-    const mean = (sum: number, count: number): number =>
-      sums[count]! === 0 ? 0 : sums[sum]! / sums[count]!
-    return {
-      name: this.#names[step]!,
-      queued: control?.queues[step]?.length ?? 0,
-      tasks: sums[TASKS]!,
-      batches: sums[BATCHES]!,
-      failed: sums[FAILED]!,
-      expired: sums[EXPIRED]!,
-      queueMs: { mean: mean(QUEUE_MS, TASKS), p50: queue.quantile(0.5), p99: queue.quantile(0.99) },
-      handleMs: {
-        mean: mean(HANDLE_MS, BATCHES),
-        p50: handle.quantile(0.5),
-        p99: handle.quantile(0.99),
-      },
-      meanBatchSize: mean(TASKS, BATCHES),
     }
   }
 

@@ -3,8 +3,6 @@ export {
   type FlowLogger,
   type FlowOptions,
   type FlowState,
-  type FlowStats,
-  type StepStats,
   type ProcessOptions,
   type StartOptions,
   type StopOptions,
@@ -18,6 +16,7 @@ export {
   type TaskTimings,
 } from './task.ts'
 export { BaseTaskHandler, type HandlerClass, type StartContext } from './handler.ts'
+export type { FlowStats, StepStats } from './stats.ts'
 export { isFlowWorker } from './worker/flow-worker.ts'
 export {
   AqueductError,

@@ -72,9 +72,10 @@ export function checkOptions(
   }
 }
 
+const plain = (word: string): string => word.toLowerCase().replaceAll(/[_-]/g, '')
+
 /** The known name that was probably meant. */
 function suggestion(name: string, known: readonly string[]): string {
-  const plain = (word: string): string => word.toLowerCase().replaceAll(/[_-]/g, '')
   const [nearest] = known
     .map((candidate) => ({ candidate, distance: leven(plain(name), plain(candidate)) }))
     .toSorted((a, b) => a.distance - b.distance)

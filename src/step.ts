@@ -37,14 +37,14 @@ export interface FlowStepOptions<Task extends BaseTask> {
   readonly resourceLimits?: ResourceLimits
 }
 
-type ArgsOption<Args extends readonly unknown[]> = Args extends readonly []
+type ArgsOption<Args extends readonly unknown[]> = [] extends Args
   ? { readonly args?: Args }
   : { /** Arguments of the handler's constructor, structured-cloneable. */ readonly args: Args }
 
 type StepArguments<
   Task extends BaseTask,
   Args extends readonly unknown[],
-> = Args extends readonly []
+> = [] extends Args
   ? [options?: FlowStepOptions<Task> & ArgsOption<Args>]
   : [options: FlowStepOptions<Task> & ArgsOption<Args>]
 
@@ -145,8 +145,8 @@ export function taskClassesOf<Task extends BaseTask>(
 function checkHandler(handler: unknown): void {
   if (typeof handler !== 'function') {
     throw new InvalidHandlerError(
-      String(handler),
-      `a step takes the class of a handler, not ${typeof handler === 'object' ? 'an instance of one' : String(handler)}`,
+      typeof handler,
+      `a step takes the class of a handler, not ${typeof handler === 'object' ? 'an instance of one' : `a value of type ${typeof handler}`}`,
     )
   }
   const { name } = handler

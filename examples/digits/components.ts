@@ -1,6 +1,6 @@
 /** Connected patches of ink. */
 
-import type { Picture } from './ink.ts'
+import type { Picture } from './picture.ts'
 
 /** A patch of pixels that touch each other, corners included. */
 export interface Component {
@@ -8,6 +8,8 @@ export interface Component {
   readonly label: number
   /** Pixels. */
   readonly area: number
+  /** The sum of its values: its area, where all are 1. */
+  readonly mass: number
   /** The strongest value in it. */
   readonly peak: number
   /** The box around it, in pixels; `right` and `bottom` are the first outside. */
@@ -32,7 +34,7 @@ export function components({ values, width, height }: Picture, threshold: number
   for (let start = 0; start < values.length; start++) {
     if (labels[start] !== 0 || values[start]! <= threshold) continue
     const label = patches.length + 1
-    let [area, peak, left, top, right, bottom] = [0, 0, width, height, 0, 0]
+    let [area, mass, peak, left, top, right, bottom] = [0, 0, 0, width, height, 0, 0]
     let depth = 0
     waiting[depth++] = start
     labels[start] = label
@@ -41,6 +43,7 @@ export function components({ values, width, height }: Picture, threshold: number
       const x = at % width
       const y = (at - x) / width
       area++
+      mass += values[at]!
       peak = Math.max(peak, values[at]!)
       left = Math.min(left, x)
       right = Math.max(right, x + 1)
@@ -55,7 +58,7 @@ export function components({ values, width, height }: Picture, threshold: number
         }
       }
     }
-    patches.push({ label, area, peak, left, top, right, bottom })
+    patches.push({ label, area, mass, peak, left, top, right, bottom })
   }
   return { patches, labels }
 }

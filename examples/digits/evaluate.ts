@@ -56,13 +56,16 @@ interface Sample {
 }
 
 async function readSamples(folder: string, limit: number): Promise<Sample[]> {
-  const files = (await readdir(folder)).filter((name) => /\.(png|jpe?g)$/.test(name)).sort()
+  const files = (await readdir(folder)).filter((name) => /\.(png|jpe?g)$/.test(name)).toSorted()
   const step = Math.max(1, files.length / limit)
-  const chosen = files.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step))
+  const chosen = files.filter(
+    (_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step),
+  )
   return Promise.all(
     chosen.map(async (name) => {
       const digit = NAMES.indexOf(name.split('-')[0] ?? '')
-      if (digit < 0) throw new Error(`${name}: the name must begin with the digit, as in seven-….png`)
+      if (digit < 0)
+        throw new Error(`${name}: the name must begin with the digit, as in seven-….png`)
       return { name, digit, bytes: await readFile(join(folder, name)) }
     }),
   )

@@ -3,7 +3,7 @@
  * is asked about must be cut, scaled and centred by the same rule, so change both or neither.
  */
 
-import type { Picture } from './ink.ts'
+import type { Picture } from './picture.ts'
 
 /** Pixels of a side of what the model reads. */
 export const SIZE = 28

@@ -9,16 +9,9 @@
 
 import { components, type Component } from './components.ts'
 import { otsu, percentile } from './levels.ts'
+import type { Picture } from './picture.ts'
 import { cutSheet, isSheet } from './sheet.ts'
 import { fitSurface } from './surface.ts'
-
-/** A picture in one channel. */
-export interface Picture {
-  /** `width * height` values, row after row. */
-  readonly values: Float32Array
-  readonly width: number
-  readonly height: number
-}
 
 /** Levels (of 255) by which ink has to differ from the paper. */
 const MIN_CONTRAST = 16
@@ -32,6 +25,7 @@ const SPECK = 0.05
 const ALONG_RIM = 0.9
 /** Pixels of the smallest patch that can be a digit. */
 const MIN_PATCH = 20
+
 /**
  * @param grey - values in 0..255
  * @returns ink in 0..1, of the size of the picture or of the sheet found in it; nothing where there
@@ -119,6 +113,6 @@ function withoutSpecks(
   }
   const real = patches.filter(({ area, peak }) => area >= MIN_PATCH && peak > 0.5)
   const inside = real.filter(({ label, area }) => rimArea[label]! < ALONG_RIM * area)
-  const candidates = (inside.length > 0 ? inside : real).sort((a, b) => b.area - a.area)
+  const candidates = (inside.length > 0 ? inside : real).toSorted((a, b) => b.area - a.area)
   return candidates.filter(({ area }) => area >= SPECK * candidates[0]!.area)
 }

@@ -8,7 +8,8 @@
 import sharp from 'sharp'
 import { fit } from './fit.ts'
 import { toGrey } from './grey.ts'
-import { findInk, type Picture } from './ink.ts'
+import { findInk } from './ink.ts'
+import type { Picture } from './picture.ts'
 
 /** Pixels (width x height) above which a picture is refused before it is decoded: 32 megapixels. */
 export const MAX_INPUT_PIXELS = 32_000_000

@@ -1,6 +1,6 @@
 /** A smooth surface through the paper of a picture, blind to the ink on it. */
 
-import type { Picture } from './ink.ts'
+import type { Picture } from './picture.ts'
 import { percentile } from './levels.ts'
 
 const TERMS = 6
@@ -91,7 +91,8 @@ function solve(sums: Float64Array, samples: number): Float64Array {
   for (let column = 0; column < TERMS; column++) {
     let pivot = column
     for (let row = column + 1; row < TERMS; row++) {
-      if (Math.abs(sums[row * width + column]!) > Math.abs(sums[pivot * width + column]!)) pivot = row
+      if (Math.abs(sums[row * width + column]!) > Math.abs(sums[pivot * width + column]!))
+        pivot = row
     }
     for (let j = 0; j < width; j++) {
       const held = sums[column * width + j]!

@@ -20,7 +20,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 // A room is the folder of its name, but for these.
 const files = new Map([
   ['errors', '^src/errors[.]ts$'],
-  ['user', '^src/(flow|step|task|handler|options|defaults)[.]ts$'],
+  ['user', '^src/(flow|step|task|handler|stats|options|defaults)[.]ts$'],
   ['index', '^src/index[.]ts$'],
 ])
 

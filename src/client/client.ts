@@ -6,6 +6,7 @@ import {
   TaskCancelledError,
   TaskTimeoutError,
   WorkerDiedError,
+  toError,
 } from '../errors.ts'
 import {
   CANCELLED,
@@ -241,7 +242,7 @@ export class Client {
       firstStep = this.#firstStep(task)
     } catch (error) {
       this.#options.onSettled(task, undefined)
-      return Promise.reject(error as Error)
+      return Promise.reject(toError(error))
     }
     if (firstStep < 0) {
       this.#counters.add(TASKS, 1)

@@ -1,4 +1,4 @@
-import { BlockGeometry, PAGE_BYTES } from './geometry.ts'
+import { type BlockGeometry, PAGE_BYTES } from './geometry.ts'
 
 /**
  * The blocks of payload memory: who owns each, which are free, how much is in use.

@@ -25,10 +25,11 @@ interface DetachKey {
  */
 const hasSafeDetachKey = isMainThread && Number(process.versions.v8.split('.')[0]) >= 13
 
+const compile = (body: string): unknown => Reflect.construct(Function, ['buffer', 'key', body])
+
 function bindDetachKey(): DetachKey | undefined {
   setFlagsFromString('--allow-natives-syntax')
   try {
-    const compile = (body: string): unknown => Reflect.construct(Function, ['buffer', 'key', body])
     return {
       set: compile('%ArrayBufferSetDetachKey(buffer, key)') as DetachKey['set'],
       detach: compile('%ArrayBufferDetach(buffer, key)') as DetachKey['detach'],

@@ -138,11 +138,14 @@ function startLoops(
 }
 
 function connect({ memory, shape, actor }: WorkerInit): Control {
-  const open = (fd: number, byteLength: number, address: number | undefined): Mapping =>
-    address === undefined ? Mapping.open(fd, byteLength) : Mapping.adopt(fd, byteLength, address)
-  const control = open(memory.controlFd, memory.controlBytes, memory.controlAddress)
-  const payloads = open(memory.payloadFd, memory.payloadBytes, memory.payloadAddress)
+  const control = openMapping(memory.controlFd, memory.controlBytes, memory.controlAddress)
+  const payloads = openMapping(memory.payloadFd, memory.payloadBytes, memory.payloadAddress)
   return Control.attach(shape, { control, payloads, bells: memory.bells }, actor)
+}
+
+function openMapping(fd: number, byteLength: number, address: number | undefined): Mapping {
+  if (address === undefined) return Mapping.open(fd, byteLength)
+  return Mapping.adopt(fd, byteLength, address)
 }
 
 /** Ends this process with its parent, also when it is deaf in a native call or an endless loop. */
