@@ -41,10 +41,7 @@ type ArgsOption<Args extends readonly unknown[]> = [] extends Args
   ? { readonly args?: Args }
   : { /** Arguments of the handler's constructor, structured-cloneable. */ readonly args: Args }
 
-type StepArguments<
-  Task extends BaseTask,
-  Args extends readonly unknown[],
-> = [] extends Args
+type StepArguments<Task extends BaseTask, Args extends readonly unknown[]> = [] extends Args
   ? [options?: FlowStepOptions<Task> & ArgsOption<Args>]
   : [options: FlowStepOptions<Task> & ArgsOption<Args>]
 
@@ -97,12 +94,9 @@ export class FlowStep<Task extends BaseTask, Args extends readonly unknown[] = r
   readonly options: ResolvedStep
 
   /** @throws InvalidOptionError, InvalidHandlerError */
-  constructor(
-    handler: HandlerClass<Task, Args>,
-    ...[options = {}]: StepArguments<Task, Args> | []
-  ) {
+  constructor(handler: HandlerClass<Task, Args>, ...rest: StepArguments<Task, Args> | []) {
     checkHandler(handler)
-    const given: FlowStepOptions<Task> & { readonly args?: readonly unknown[] } = options
+    const given: FlowStepOptions<Task> & { readonly args?: readonly unknown[] } = rest[0] ?? {}
     checkOptions(`step ${handler.name}`, given, rules)
     const batchSize = given.batchSize ?? stepDefaults.batchSize
     const condition = given.handleCondition

@@ -20,7 +20,7 @@ describeIsolations('batching', (isolation) => {
   test('without a batchTimeout a worker takes what is there, and never waits', async () => {
     await using gate = await Gate.close()
     await using flow = await working({ batchSize: 8 })
-    const first = flow.process(new WorkTask(0, { gate: gate.path }))
+    const first = flow.process(new WorkTask(0, { gate: gate.name }))
     await gate.visited()
     const others = ids(11, 1).map((id) => flow.process(new WorkTask(id)))
     gate.open()
@@ -80,7 +80,7 @@ describeIsolations('batching', (isolation) => {
   test('while one worker handles, the other takes the next batch', async () => {
     await using gate = await Gate.close()
     await using flow = await working({ nprocs: 2, batchSize: 2 })
-    const busy = flow.process(new WorkTask(0, { gate: gate.path }))
+    const busy = flow.process(new WorkTask(0, { gate: gate.name }))
     await gate.visited()
     const tasks = await Promise.all(ids(20, 1).map((id) => flow.process(new WorkTask(id))))
     gate.open()
@@ -91,7 +91,7 @@ describeIsolations('batching', (isolation) => {
   test('5,000 queued tasks go through in full batches, in their order', async () => {
     await using gate = await Gate.close()
     await using flow = await working({ batchSize: 100, queueSize: 5_000 })
-    const first = flow.process(new WorkTask(-1, { gate: gate.path }))
+    const first = flow.process(new WorkTask(-1, { gate: gate.name }))
     await gate.visited()
     const rest = ids(5_000).map((id) => flow.process(new WorkTask(id), { timeout: 30_000 }))
     gate.open()
@@ -118,7 +118,7 @@ describeIsolations('batching', (isolation) => {
   test('an async handler gets one batch at a time, and as many as `concurrency` allows', async () => {
     await using gate = await Gate.close()
     await using flow = await working({ concurrency: 3 })
-    const tasks = ids(5).map((id) => flow.process(new WorkTask(id, { gate: gate.path })))
+    const tasks = ids(5).map((id) => flow.process(new WorkTask(id, { gate: gate.name })))
     await gate.visited(3)
     for (let turns = 0; turns < 20; turns++) await turn()
     expect(gate.count).toBe(3)
@@ -131,7 +131,7 @@ describeIsolations('batching', (isolation) => {
     await using flow = await started(
       new Flow([new FlowStep(WorkHandler, { isolation })], { maxPending: 3 }),
     )
-    const tasks = ids(3).map((id) => flow.process(new WorkTask(id, { gate: gate.path })))
+    const tasks = ids(3).map((id) => flow.process(new WorkTask(id, { gate: gate.name })))
     const refused = new WorkTask(3)
     await expect(flow.process(refused)).rejects.toMatchObject({
       name: 'QueueFullError',

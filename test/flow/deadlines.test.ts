@@ -17,7 +17,7 @@ describeIsolations('deadlines and cancellation', (isolation) => {
   test('a task that times out in the queue is never started', async () => {
     await using gate = await Gate.close()
     await using flow = await working()
-    const busy = flow.process(new WorkTask(0, { gate: gate.path }))
+    const busy = flow.process(new WorkTask(0, { gate: gate.name }))
     await gate.visited()
     const begin = performance.now()
     const late = new WorkTask(1)
@@ -38,7 +38,7 @@ describeIsolations('deadlines and cancellation', (isolation) => {
     await using gate = await Gate.close()
     await using flow = await working({ maxPending: 1 })
     const begin = performance.now()
-    const late = new WorkTask(0, { gate: gate.path })
+    const late = new WorkTask(0, { gate: gate.name })
     const error = await rejection(flow.process(late, { timeout: 100 }))
     expect(performance.now() - begin).toBeGreaterThanOrEqual(99)
     expect(performance.now() - begin).toBeLessThan(1_500)
@@ -59,7 +59,7 @@ describeIsolations('deadlines and cancellation', (isolation) => {
   test('a task can be given again once it has timed out', async () => {
     await using gate = await Gate.close()
     await using flow = await working()
-    const busy = flow.process(new WorkTask(0, { gate: gate.path }))
+    const busy = flow.process(new WorkTask(0, { gate: gate.name }))
     await gate.visited()
     const task = new WorkTask(1)
     await rejection(flow.process(task, { timeout: 20 }))
@@ -73,7 +73,7 @@ describeIsolations('deadlines and cancellation', (isolation) => {
     await using gate = await Gate.close()
     await using flow = await working()
     const deaf = rejection(
-      flow.process(new WorkTask(0, { gate: gate.path, deaf: true }), { timeout: 200 }),
+      flow.process(new WorkTask(0, { gate: gate.name, deaf: true }), { timeout: 200 }),
     )
     await gate.visited()
     const queued = rejection(flow.process(new WorkTask(1), { timeout: 200 }))
@@ -102,7 +102,7 @@ describeIsolations('deadlines and cancellation', (isolation) => {
         new FlowStep(WorkHandler, { isolation }),
       ]),
     )
-    const busy = flow.process(new WorkTask(0, { gate: gate.path }))
+    const busy = flow.process(new WorkTask(0, { gate: gate.name }))
     await gate.visited()
     expect(await rejection(flow.process(new WorkTask(1), { timeout: 50 }))).toMatchObject({
       code: 'AQ_TIMEOUT',
@@ -125,7 +125,7 @@ describeIsolations('deadlines and cancellation', (isolation) => {
   test('a signal that is aborted while the task waits: the task is never started', async () => {
     await using gate = await Gate.close()
     await using flow = await working()
-    const busy = flow.process(new WorkTask(0, { gate: gate.path }))
+    const busy = flow.process(new WorkTask(0, { gate: gate.name }))
     await gate.visited()
     const controller = new AbortController()
     const waiting = rejection(flow.process(new WorkTask(1), { signal: controller.signal }))
@@ -140,7 +140,7 @@ describeIsolations('deadlines and cancellation', (isolation) => {
     await using gate = await Gate.close()
     await using flow = await working()
     const controller = new AbortController()
-    const task = Object.assign(new WorkTask(1, { gate: gate.path }), {
+    const task = Object.assign(new WorkTask(1, { gate: gate.name }), {
       payload: new Uint8Array(HeavyTask.bytes),
     })
     const running = rejection(flow.process(task, { signal: controller.signal }))
@@ -167,7 +167,7 @@ describeIsolations('deadlines and cancellation', (isolation) => {
   test('cancelled tasks make room for others at once', async () => {
     await using gate = await Gate.close()
     await using flow = await working({ maxPending: 20 }, { queueSize: 4 })
-    const busy = flow.process(new WorkTask(-1, { gate: gate.path }))
+    const busy = flow.process(new WorkTask(-1, { gate: gate.name }))
     await gate.visited()
     for (let round = 0; round < 200; round++) {
       const controller = new AbortController()

@@ -62,7 +62,7 @@ describe('the death of a worker process', () => {
     await using gate = await Gate.close()
     const journal = new Journal()
     await using flow = await pipeline('process', journal)
-    const task = Object.assign(new DeathTask(1, MiB), { gate: gate.path })
+    const task = Object.assign(new DeathTask(1, MiB), { gate: gate.name })
     const outcome = rejection(flow.process(task, { timeout: 60_000 }))
     await gate.visited()
     const pids = pidsOf(flow)
@@ -156,7 +156,7 @@ describe('the death of a worker process', () => {
     await using flow = await started(
       new Flow([new FlowStep(Invert, { queueSize: 50 })], { logger: journal }),
     )
-    const busy = rejection(flow.process(Object.assign(new DeathTask(0, 1), { gate: gate.path })))
+    const busy = rejection(flow.process(Object.assign(new DeathTask(0, 1), { gate: gate.name })))
     await gate.visited()
     const queued = Array.from({ length: 100 }, (_, id) =>
       outcomeOf(flow.process(new DeathTask(id, 100_000))),
@@ -170,7 +170,7 @@ describe('the death of a worker process', () => {
   test('a caller that had gone already leaves nothing behind when the worker dies', async () => {
     await using gate = await Gate.close()
     await using flow = await pipeline('process', new Journal())
-    const task = Object.assign(new DeathTask(0, MiB), { gate: gate.path })
+    const task = Object.assign(new DeathTask(0, MiB), { gate: gate.name })
     const gone = rejection(flow.process(task, { timeout: 150 }))
     await gate.visited()
     expect(await gone).toMatchObject({ code: 'AQ_TIMEOUT' })
@@ -183,7 +183,7 @@ describe('the death of a worker process', () => {
   test('a worker that dies while the flow stops does not hold it up', async () => {
     await using gate = await Gate.close()
     const flow = await pipeline('process', new Journal())
-    const task = Object.assign(new DeathTask(0, MiB), { gate: gate.path })
+    const task = Object.assign(new DeathTask(0, MiB), { gate: gate.name })
     const outcome = rejection(flow.process(task))
     await gate.visited()
     const stopping = flow.stop()

@@ -119,8 +119,8 @@ describeIsolations('the life of a flow', (isolation) => {
   test('an onStart that never ends fails the start at its timeout and leaves no worker', async () => {
     await using gate = await Gate.close()
     const flow = new Flow([
-      new FlowStep(SlowStart, { isolation, args: [gate.path] }),
-      new FlowStep(DeafStart, { isolation, nprocs: 2 }),
+      new FlowStep(SlowStart, { isolation, args: [gate.name] }),
+      new FlowStep(DeafStart, { isolation, nprocs: 2, args: [''] }),
     ])
     const starting = rejection(flow.start({ timeout: 1_500 }))
     const pids = pidsOf(flow)
@@ -136,7 +136,7 @@ describeIsolations('the life of a flow', (isolation) => {
 
   test('a start that timed out can be tried again', async () => {
     await using gate = await Gate.close()
-    const flow = new Flow([new FlowStep(SlowStart, { isolation, args: [gate.path] })])
+    const flow = new Flow([new FlowStep(SlowStart, { isolation, args: [gate.name] })])
     await expect(flow.start({ timeout: 1 })).rejects.toMatchObject({ code: 'AQ_START_TIMEOUT' })
     gate.open()
     await flow.start()
@@ -193,7 +193,7 @@ describeIsolations('the life of a flow', (isolation) => {
     await using gate = await Gate.close()
     const flow = await started(work({ batchSize: 3 }))
     const results = Array.from({ length: 100 }, (_, id) =>
-      flow.process(new WorkTask(id, id === 0 ? { gate: gate.path } : {})),
+      flow.process(new WorkTask(id, id === 0 ? { gate: gate.name } : {})),
     )
     await gate.visited()
     const stopping = flow.stop()
@@ -207,7 +207,7 @@ describeIsolations('the life of a flow', (isolation) => {
 
   test('a graceful stop lets the workers clean up', async () => {
     await using gate = await Gate.close()
-    const flow = await started(new Flow([new FlowStep(Leaving, { isolation, args: [gate.path] })]))
+    const flow = await started(new Flow([new FlowStep(Leaving, { isolation, args: [gate.name] })]))
     const stopping = flow.stop()
     await gate.visited(2) // the signal, and onStop
     expect(flow.state).toBe('stopping')
@@ -218,7 +218,7 @@ describeIsolations('the life of a flow', (isolation) => {
   test('a stop that is not graceful fails what is pending at once', async () => {
     await using gate = await Gate.close()
     const flow = await started(work({ queueSize: 2 }))
-    const running = rejection(flow.process(new WorkTask(0, { gate: gate.path })))
+    const running = rejection(flow.process(new WorkTask(0, { gate: gate.name })))
     const queued = Array.from({ length: 9 }, (_, id) => rejection(flow.process(new WorkTask(id))))
     await gate.visited()
     await flow.stop({ graceful: false })
@@ -232,7 +232,7 @@ describeIsolations('the life of a flow', (isolation) => {
     await using gate = await Gate.close()
     const flow = await started(work())
     const pids = pidsOf(flow)
-    const running = rejection(flow.process(new WorkTask(0, { gate: gate.path, deaf: true })))
+    const running = rejection(flow.process(new WorkTask(0, { gate: gate.name, deaf: true })))
     await gate.visited()
     gate.open()
     const begin = performance.now()
@@ -246,7 +246,7 @@ describeIsolations('the life of a flow', (isolation) => {
 
   test('a flow that is stopped while it starts never runs, and leaves no worker', async () => {
     await using gate = await Gate.close()
-    const flow = new Flow([new FlowStep(SlowStart, { isolation, args: [gate.path] })])
+    const flow = new Flow([new FlowStep(SlowStart, { isolation, args: [gate.name] })])
     const starting = rejection(flow.start())
     const pids = pidsOf(flow)
     await gate.visited()

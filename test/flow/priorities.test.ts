@@ -11,7 +11,7 @@ describeIsolations('priorities', (isolation) => {
     await using flow = await started(
       new Flow([new FlowStep(WorkHandler, { isolation, ...step })], { queuePriorities: 3 }),
     )
-    const busy = flow.process(new WorkTask(-1, { gate: gate.path }))
+    const busy = flow.process(new WorkTask(-1, { gate: gate.name }))
     await gate.visited()
     const tasks = priorities.map((priority, id) => flow.process(new WorkTask(id), { priority }))
     gate.open()

@@ -218,7 +218,7 @@ describeIsolations('what travels with a task', (isolation) => {
   test('the same task twice at once is refused, and the first call goes on', async () => {
     await using gate = await Gate.close()
     await using flow = await started(new Flow([new FlowStep(WorkHandler, { isolation })]))
-    const task = new WorkTask(1, { gate: gate.path })
+    const task = new WorkTask(1, { gate: gate.name })
     const first = flow.process(task)
     expect(await rejection(flow.process(task))).toMatchObject({
       name: 'InvalidTaskError',

@@ -9,15 +9,15 @@ let gates = 0
  */
 export class Gate implements AsyncDisposable {
   /** What a handler passes to `pass()` of the gate fixture. */
-  readonly path: string
+  readonly name: string
   readonly #server: Server
   readonly #arrivals = new EventEmitter<{ arrival: [] }>()
   readonly #waiting = new Set<Socket>()
   #count = 0
   #isOpen = false
 
-  private constructor(path: string, server: Server) {
-    this.path = path
+  private constructor(name: string, server: Server) {
+    this.name = name
     this.#server = server
     server.on('connection', (socket) => {
       socket.on('error', () => undefined) // the visitor died
@@ -31,11 +31,11 @@ export class Gate implements AsyncDisposable {
   }
 
   static async close(): Promise<Gate> {
-    const path = `\0aqueduct-gate-${process.pid}-${gates++}`
+    const name = `aqueduct-gate-${process.pid}-${gates++}`
     const server = createServer()
-    server.listen(path)
+    server.listen(`\0${name}`)
     await once(server, 'listening')
-    return new Gate(path, server)
+    return new Gate(name, server)
   }
 
   /** How many have come so far. */

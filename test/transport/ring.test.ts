@@ -50,26 +50,29 @@ test('behaves like an array of limited length, lap after lap, past the wrap of i
     fc.property(
       fc.integer({ min: 1, max: 4 }),
       fc.oneof(fc.constantFrom(...positions), fc.integer({ min: 0, max: 0xffff_ffff })),
-      fc.array(fc.constantFrom('push', 'take', 'peek', 'look'), { maxLength: 200 }),
+      fc.array(
+        fc.constantFrom('push' as const, 'take' as const, 'peek' as const, 'look' as const),
+        { maxLength: 200 },
+      ),
       (shift, position, operations) => {
         const { ring } = ringAt(1 << shift, position)
         const reference: number[] = []
         const claimed = new Set<number>()
-        for (const operation of operations) {
-          if (operation === 'push') {
+        const attempts = {
+          push: () => {
             const cell = newCell()
-            const isFull = reference.length === ring.capacity
-            expect(ring.push(cell)).toBe(!isFull)
-            if (!isFull) reference.push(cell)
-          } else if (operation === 'take') {
-            expect(take(ring, claimed)).toBe(reference.shift() ?? 0)
-          } else if (operation === 'peek') {
-            expect(ring.peek()).toBe(reference[0] ?? 0)
-          } else {
+            const hasRoom = reference.length < ring.capacity
+            expect(ring.push(cell)).toBe(hasRoom)
+            if (hasRoom) reference.push(cell)
+          },
+          take: () => expect(take(ring, claimed)).toBe(reference.shift() ?? 0),
+          peek: () => expect(ring.peek()).toBe(reference[0] ?? 0),
+          look: () => {
             expect(contents(ring)).toStrictEqual(reference)
             expect(ring).toHaveLength(reference.length)
-          }
+          },
         }
+        for (const operation of operations) attempts[operation]()
       },
     ),
     { numRuns: 300 },
