@@ -332,7 +332,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
     this.#control = control
     this.#supervisor = supervisor
     const names = this.#names
-    this.#client = new Client(control, PARENT_CLIENT, {
+    this.#client = new Client(control, {
       maxPending,
       payloadThreshold,
       spin,

@@ -1,4 +1,4 @@
-import type { Finished } from './client/client.ts'
+import type { Finished } from './client/outcome-reader.ts'
 
 /** Where the time of a finished task went at one step. */
 export interface StepTimings {
@@ -58,7 +58,7 @@ export abstract class BaseTask implements Disposable {
     const finished = this.#finished
     if (finished === undefined) return undefined
     const steps: StepTimings[] = []
-    finished.timings().forEach((timing, index) => {
+    finished.timings.forEach((timing, index) => {
       if (timing === undefined) return
       steps.push({
         step: this.#stepNames[index] ?? String(index),

@@ -1,7 +1,7 @@
 /** Something that ends at a deadline, linked into the list of those with the same timeout. */
 export interface Timed {
   /** Flow time in milliseconds. */
-  deadline: number
+  readonly deadline: number
   earlier: Timed | undefined
   later: Timed | undefined
 }
@@ -15,21 +15,21 @@ interface List {
  * Deadlines of pending tasks. Tasks with the same timeout expire in the order in which they came, so each timeout has a
  * list that is only ever appended to: adding and removing costs a few assignments, and one timer serves them all.
  */
-export class Deadlines {
+export class Deadlines<Entry extends Timed> {
   readonly #now: () => number
-  readonly #expire: (timed: Timed) => void
+  readonly #expire: (entry: Entry) => void
   readonly #lists = new Map<number, List>()
   readonly #useTimer: boolean
   #timer: NodeJS.Timeout | undefined
   #timerAt = Infinity
 
-  constructor(now: () => number, expire: (timed: Timed) => void, useTimer: boolean) {
+  constructor(now: () => number, expire: (entry: Entry) => void, useTimer: boolean) {
     this.#now = now
     this.#expire = expire
     this.#useTimer = useTimer
   }
 
-  add(timed: Timed, timeout: number): void {
+  add(timed: Entry, timeout: number): void {
     let list = this.#lists.get(timeout)
     if (list === undefined) {
       if (this.#lists.size > 64) this.#dropEmptyLists()
@@ -43,7 +43,7 @@ export class Deadlines {
     if (timed.deadline < this.#timerAt) this.#setTimer(timed.deadline)
   }
 
-  remove(timed: Timed, timeout: number): void {
+  remove(timed: Entry, timeout: number): void {
     const { earlier, later } = timed
     const list = this.#lists.get(timeout)
     if (list === undefined || (earlier === undefined && list.first !== timed)) return
@@ -65,7 +65,7 @@ export class Deadlines {
         if (list.first === undefined) list.last = undefined
         else list.first.earlier = undefined
         timed.earlier = timed.later = undefined
-        this.#expire(timed)
+        this.#expire(timed as Entry) // the lists hold what `add` was given
       }
       if (list.first !== undefined && list.first.deadline < next) next = list.first.deadline
     }

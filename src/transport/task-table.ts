@@ -72,6 +72,14 @@ const TIMINGS = 16
 /** Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size. */
 const TIMING_WORDS = 4
 
+/** Where the time of a task went at one step, in milliseconds, and how many tasks its batch had. */
+export interface StepTiming {
+  readonly queueMs: number
+  readonly batchMs: number
+  readonly handleMs: number
+  readonly batchSize: number
+}
+
 export interface SlotGeometry {
   readonly slots: number
   readonly steps: number
@@ -134,6 +142,9 @@ export class TaskTable {
     words[at + OUTCOME] = OUTCOME_COMPLETED
     words[at + DETAIL] = 0
     this.#doubles[(at + DEADLINE) >> 1] = deadline
+    for (let step = 0; step < this.geometry.steps; step++) {
+      words[at + TIMINGS + step * TIMING_WORDS + 3] = 0
+    }
   }
 
   taskClass(slot: number): number {
@@ -229,17 +240,8 @@ export class TaskTable {
     this.#words[at + 3] = batchSize
   }
 
-  clearTimings(slot: number): void {
-    for (let step = 0; step < this.geometry.steps; step++) {
-      this.#words[this.#at(slot) + TIMINGS + step * TIMING_WORDS + 3] = 0
-    }
-  }
-
   /** What was recorded at a step, or undefined when the task skipped it. */
-  timing(
-    slot: number,
-    step: number,
-  ): { queueMs: number; batchMs: number; handleMs: number; batchSize: number } | undefined {
+  timing(slot: number, step: number): StepTiming | undefined {
     const at = this.#at(slot) + TIMINGS + step * TIMING_WORDS
     const batchSize = this.#words[at + 3]!
     if (batchSize === 0) return undefined

@@ -1,0 +1,200 @@
+import { toError } from '../errors.ts'
+import { FieldEncoder } from '../transport/codec.ts'
+import type { Control } from '../transport/control.ts'
+import { MemoryExhausted } from '../transport/payloads.ts'
+import { QUEUED, generationOfState, nextGeneration, stateWord } from '../transport/task-table.ts'
+import type { GarbageRelief } from './garbage.ts'
+import type { Pending } from './pending.ts'
+import type { Results } from './results.ts'
+import type { Slots } from './slots.ts'
+import { WaitingList } from './waiting-list.ts'
+
+/** What a task lacks that cannot be admitted now. */
+type Refusal = 'slot' | 'room' | 'memory'
+
+export interface AdmissionEvents {
+  /** A task lies in the queue of its first step. */
+  readonly onAdmitted: () => void
+  /** A task can never be admitted. */
+  readonly onRefused: (pending: Pending, error: Error) => void
+}
+
+/**
+ * Brings tasks into shared memory: into a free slot, with their payloads, and into the queue of their first step. What
+ * finds no place waits here, by priority and in the order of its arrival.
+ */
+export class Admission {
+  readonly #control: Control
+  readonly #slots: Slots
+  readonly #results: Results
+  readonly #relief: GarbageRelief
+  readonly #events: AdmissionEvents
+  readonly #encoder: FieldEncoder
+  readonly #waiting: readonly WaitingList<Pending>[]
+  readonly #stepsToWake: boolean[]
+  #waitingCount = 0
+  #wakePlanned = false
+  #reliefTimer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(
+    control: Control,
+    slots: Slots,
+    results: Results,
+    relief: GarbageRelief,
+    payloadThreshold: number,
+    events: AdmissionEvents,
+  ) {
+    this.#control = control
+    this.#slots = slots
+    this.#results = results
+    this.#relief = relief
+    this.#events = events
+    this.#encoder = new FieldEncoder({ payloadThreshold })
+    this.#waiting = Array.from({ length: control.shape.priorities }, () => new WaitingList())
+    this.#stepsToWake = control.shape.steps.map(() => false)
+  }
+
+  /** Admits a task, at once if nobody came before it. */
+  add(pending: Pending): void {
+    if (this.#waitingCount > 0 && this.#hasElderWaiting(pending.priority)) {
+      this.#wait(pending)
+      return
+    }
+    const refusal = this.#admit(pending)
+    if (refusal === undefined) return
+    this.#wait(pending)
+    this.#askFor(refusal, pending)
+    // What was missing may have come before the request was seen.
+    this.retry()
+  }
+
+  /** Admits what waits, the most urgent first, each priority in its order, until something is missing. */
+  retry(): void {
+    if (this.#waitingCount === 0 || this.#closed) return
+    for (let priority = this.#waiting.length - 1; priority >= 0; priority--) {
+      const waiting = this.#waiting[priority]!
+      for (let pending = waiting.first(); pending !== undefined; pending = waiting.first()) {
+        const refusal = this.#admit(pending)
+        if (refusal === undefined) {
+          if (pending.settled) waiting.giveUp() // its fields could not be encoded
+          else waiting.shift()
+          this.#waitingCount--
+          continue
+        }
+        this.#askFor(refusal, pending)
+        if (refusal !== 'room') return
+        break
+      }
+    }
+  }
+
+  /** Forgets a task that waits here, whose caller has the outcome. */
+  giveUp(pending: Pending): void {
+    this.#waiting[pending.priority]!.giveUp()
+    this.#waitingCount--
+  }
+
+  /** The tasks that wait here; each must be settled and given up before the next is asked for. */
+  *drain(): Generator<Pending> {
+    for (const waiting of this.#waiting) {
+      for (let first = waiting.first(); first !== undefined; first = waiting.first()) yield first
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#reliefTimer)
+  }
+
+  /** Whether a task that came earlier, or is more urgent, waits: then a new one waits behind it. */
+  #hasElderWaiting(priority: number): boolean {
+    for (let other = priority; other < this.#waiting.length; other++) {
+      if (this.#waiting[other]!.size > 0) return true
+    }
+    return false
+  }
+
+  #wait(pending: Pending): void {
+    this.#waiting[pending.priority]!.add(pending)
+    this.#waitingCount++
+  }
+
+  /** Arranges to be woken when what is missing comes. A slot comes with a completion. */
+  #askFor(refusal: Refusal, { firstStep }: Pending): void {
+    const { queues, blocks, actor } = this.#control
+    if (refusal === 'room') queues[firstStep]!.waitForRoom(actor)
+    if (refusal === 'memory') {
+      blocks.wait()
+      this.#relieveMemory()
+    }
+  }
+
+  /** Tasks wait for memory: forgotten results may hold it. */
+  #relieveMemory(): void {
+    if (this.#reliefTimer !== undefined || this.#results.heldBlocks === 0) return
+    const rest = this.#relief.relieve()
+    this.#reliefTimer = setTimeout(() => {
+      this.#reliefTimer = undefined
+      this.retry()
+    }, rest)
+  }
+
+  /** Says what is missing when the task cannot be admitted now. */
+  #admit(pending: Pending): Refusal | undefined {
+    const { tasks, queues, clock, actor } = this.#control
+    const queue = queues[pending.firstStep]!
+    const slot = this.#slots.next()
+    if (slot === undefined) return 'slot'
+    if (!queue.hasRoom(pending.priority)) return 'room'
+    const generation = nextGeneration(generationOfState(tasks.word(slot)))
+    try {
+      this.#write(slot, generation, pending.task)
+    } catch (error) {
+      this.#results.abandon(slot)
+      if (error instanceof MemoryExhausted) return 'memory'
+      this.#events.onRefused(pending, toError(error))
+      return undefined
+    }
+    this.#slots.take(pending, this.#results.takeLent())
+    tasks.describe(slot, pending.taskClass, pending.priority, pending.deadline)
+    tasks.setTarget(slot, pending.firstStep, clock.now())
+    tasks.set(slot, stateWord(QUEUED, actor, generation))
+    queue.push(slot, generation, pending.priority)
+    if (queue.hasSleeper()) this.#planWake(pending.firstStep)
+    this.#events.onAdmitted()
+    return undefined
+  }
+
+  #write(slot: number, generation: number, task: object): void {
+    const { tasks, leases } = this.#control
+    this.#results.begin(slot, generation)
+    const start = tasks.fieldsStart(slot, generation)
+    const end = start + tasks.geometry.inlineBytes
+    const length = this.#encoder.encode(task, tasks.bytes, start, end, this.#results)
+    if (length >= 0) {
+      tasks.setFields(slot, generation, length, -1)
+      return
+    }
+    const { overflow } = this.#encoder
+    const block = this.#results.allocate(overflow.byteLength)
+    leases.withBytes(block, 0, overflow.byteLength, (bytes) => bytes.set(overflow))
+    tasks.setFields(slot, generation, overflow.byteLength, block)
+  }
+
+  /** Rings for all tasks of this turn at once. */
+  #planWake(step: number): void {
+    this.#stepsToWake[step] = true
+    if (this.#wakePlanned) return
+    this.#wakePlanned = true
+    queueMicrotask(() => {
+      this.#wakePlanned = false
+      if (this.#closed) return
+      for (let index = 0; index < this.#stepsToWake.length; index++) {
+        if (!this.#stepsToWake[index]) continue
+        this.#stepsToWake[index] = false
+        this.#control.wakeWorker(index)
+      }
+    })
+  }
+}

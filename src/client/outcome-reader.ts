@@ -1,0 +1,111 @@
+import {
+  CodecError,
+  HandlerError,
+  TaskCancelledError,
+  TaskTimeoutError,
+  WorkerDiedError,
+} from '../errors.ts'
+import { FieldDecoder } from '../transport/codec.ts'
+import type { Control } from '../transport/control.ts'
+import { type ErrorRecord, fromErrorRecord } from '../transport/protocol.ts'
+import {
+  OUTCOME_FAILED,
+  OUTCOME_TIMED_OUT,
+  OUTCOME_WORKER_DIED,
+  type StepTiming,
+} from '../transport/task-table.ts'
+import type { Pending } from './pending.ts'
+import type { Results } from './results.ts'
+
+/** How a worker that died is described to the callers of its tasks. */
+export interface DeathReport {
+  readonly step: string
+  readonly pid: number
+  readonly code: number | undefined
+  readonly signal: string | undefined
+}
+
+/** What the library keeps in a caller's task once it is finished. */
+export interface Finished {
+  /** The leases in which its payloads lie. */
+  readonly buffers: readonly ArrayBuffer[]
+  readonly results: Results
+  /** One entry per step; undefined where the task skipped it. */
+  readonly timings: readonly (StepTiming | undefined)[]
+  readonly totalMs: number
+}
+
+/** Reads the outcome of a task out of a slot that is DONE. */
+export class OutcomeReader {
+  readonly #control: Control
+  readonly #results: Results
+  readonly #death: (number: number) => DeathReport | undefined
+  readonly #decoder = new FieldDecoder()
+
+  constructor(
+    control: Control,
+    results: Results,
+    death: (number: number) => DeathReport | undefined,
+  ) {
+    this.#control = control
+    this.#results = results
+    this.#death = death
+  }
+
+  /** Fills the caller's task in. */
+  readResult(slot: number, generation: number, pending: Pending): Finished {
+    const { tasks, clock } = this.#control
+    this.#decodeInto(pending.task, slot, generation)
+    const timings: (StepTiming | undefined)[] = []
+    for (let step = 0; step < tasks.geometry.steps; step++) timings.push(tasks.timing(slot, step))
+    return {
+      buffers: this.#results.takeOpened(),
+      results: this.#results,
+      timings,
+      totalMs: clock.now() - pending.submittedAt,
+    }
+  }
+
+  readError(slot: number, generation: number, outcome: number, pending: Pending): Error {
+    switch (outcome) {
+      case OUTCOME_TIMED_OUT:
+        return new TaskTimeoutError(pending.timeout)
+      case OUTCOME_WORKER_DIED: {
+        const death = this.#death(this.#control.tasks.detail(slot))
+        const { step = 'unknown', pid = -1, code, signal } = death ?? {}
+        return new WorkerDiedError(step, pid, code, signal)
+      }
+      case OUTCOME_FAILED:
+        return this.#readHandlerError(slot, generation)
+      default:
+        return new TaskCancelledError(pending.signal?.reason)
+    }
+  }
+
+  #readHandlerError(slot: number, generation: number): Error {
+    const holder: { error?: unknown; record?: ErrorRecord } = {}
+    this.#decodeInto(holder, slot, generation)
+    const cause = holder.record === undefined ? holder.error : fromErrorRecord(holder.record)
+    // The library's own refusals come back as what they were.
+    if (cause instanceof Error && 'code' in cause) {
+      const { code } = cause
+      if (code === 'AQ_UNSERIALIZABLE' || code === 'AQ_CORRUPT') {
+        return new CodecError(code, cause.message, 'path' in cause ? String(cause.path) : '', {
+          cause,
+        })
+      }
+    }
+    return new HandlerError(cause)
+  }
+
+  #decodeInto(target: object, slot: number, generation: number): void {
+    const { tasks, leases } = this.#control
+    this.#results.beginOpening(slot)
+    const length = tasks.fieldsLength(slot, generation)
+    const block = tasks.fieldsBlock(slot, generation)
+    const read = (bytes: Uint8Array, start: number): void =>
+      this.#decoder.decodeInto(target, bytes, start, length, this.#results, true)
+    if (block < 0) read(tasks.bytes, tasks.fieldsStart(slot, generation))
+    else leases.withBytes(block, 0, length, (bytes) => read(bytes, 0))
+  }
+}

@@ -1,0 +1,62 @@
+import type { Timed } from './deadlines.ts'
+
+/** How one task is to be processed. */
+export interface SubmitOptions {
+  /** Milliseconds; Infinity for none. */
+  readonly timeout: number
+  readonly priority: number
+  readonly signal: AbortSignal | undefined
+}
+
+// The settlers of the promise made last: one function for all promises, instead of a closure for each.
+const nothing = (): void => undefined
+let lastResolve: (task: object) => void = nothing
+let lastReject: (error: Error) => void = nothing
+const takeSettlers = (resolve: (task: object) => void, reject: (error: Error) => void): void => {
+  lastResolve = resolve
+  lastReject = reject
+}
+
+/** A task between `submit` and its outcome. */
+export class Pending implements Timed {
+  readonly task: object
+  readonly taskClass: number
+  readonly timeout: number
+  readonly priority: number
+  readonly signal: AbortSignal | undefined
+  readonly firstStep: number
+  /** Flow time. */
+  readonly submittedAt: number
+  readonly deadline: number
+  readonly outcome: Promise<object>
+  readonly resolve: (task: object) => void
+  readonly reject: (error: Error) => void
+  earlier: Timed | undefined
+  later: Timed | undefined
+  onAbort: (() => void) | undefined
+  /** -1 while it waits to be admitted. */
+  slot = -1
+  /** Whether its caller has the outcome; its slot may still be in a worker's hands. */
+  settled = false
+
+  constructor(
+    task: object,
+    taskClass: number,
+    options: SubmitOptions,
+    firstStep: number,
+    now: number,
+  ) {
+    this.task = task
+    this.taskClass = taskClass
+    this.timeout = options.timeout
+    this.priority = options.priority
+    this.signal = options.signal
+    this.firstStep = firstStep
+    this.submittedAt = now
+    this.deadline = now + options.timeout
+    this.outcome = new Promise<object>(takeSettlers)
+    this.resolve = lastResolve
+    this.reject = lastReject
+    lastResolve = lastReject = nothing // or the last promise would keep its task, and the task its memory
+  }
+}
