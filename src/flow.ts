@@ -9,7 +9,7 @@ import {
   StartError,
   toError,
 } from './errors.ts'
-import type { HandlerClass } from './handler.ts'
+import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { libc } from './memory/libc.ts'
 import {
   checkOptions,
@@ -119,7 +119,7 @@ const warnings: FlowLogger = {
  * ```
  */
 export class Flow<Task extends BaseTask> implements AsyncDisposable {
-  readonly #steps: readonly FlowStep<Task, never>[]
+  readonly #steps: readonly FlowStep<Task>[]
   readonly #names: readonly string[]
   readonly #options: Required<Omit<FlowOptions, 'logger'>> & { readonly logger: FlowLogger }
   readonly #taskClasses = new Map<unknown, number>()
@@ -135,7 +135,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
 
   /** @throws InvalidOptionError, InvalidHandlerError */
   constructor(
-    steps: readonly (FlowStep<Task, never> | HandlerClass<Task, readonly []>)[],
+    steps: readonly (FlowStep<Task> | HandlerConstructor<Task, []>)[],
     options: FlowOptions = {},
   ) {
     if (process.platform !== 'linux') {
@@ -151,8 +151,9 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       )
     }
     checkOptions('the flow', options, flowRules)
-    this.#steps = steps.map((step: FlowStep<Task, never> | HandlerClass<Task, readonly []>) =>
-      step instanceof FlowStep ? step : (new FlowStep(step) as unknown as FlowStep<Task, never>),
+    this.#steps = steps.map((step: FlowStep<Task> | HandlerConstructor<Task, []>) =>
+      // A bare class has no step of its own yet; what its `task` names is checked by the step.
+      step instanceof FlowStep ? step : new FlowStep(step as HandlerClass<Task, []>),
     )
     this.#names = uniqueNames(this.#steps.map(({ options: { name } }) => name))
     for (const { handler } of this.#steps) {
@@ -162,6 +163,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
         this.#taskClasses.set(taskClass, this.#taskClasses.size)
       }
     }
+    checkConditions(this.#steps)
     this.#options = {
       memory: options.memory ?? defaultMemory(),
       maxPending: options.maxPending ?? flowDefaults.maxPending,
@@ -349,7 +351,9 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       ...options,
       name: this.#names[index]!,
       handler: { url: handler.url, className: handler.name, args: options.args },
-      taskClasses: taskClassesOf(handler).map((taskClass) => this.#taskClasses.get(taskClass)!),
+      taskClasses: [...this.#taskClasses.keys()].map((taskClass) =>
+        nearest(taskClassesOf(handler), taskClass),
+      ),
       spin,
     }))
   }
@@ -426,6 +430,38 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       `the flow handles tasks of ${known}, not ${given}; a handler names every class of its tasks in its \`task\``,
     )
   }
+}
+
+/** A condition is evaluated where the task is: in the workers of the steps before. Their task classes need the method too. */
+function checkConditions(steps: readonly FlowStep<never>[]): void {
+  steps.forEach(({ options: { name, handleCondition } }, index) => {
+    if (handleCondition === undefined) return
+    for (const { handler } of steps.slice(0, index)) {
+      for (const taskClass of taskClassesOf(handler)) {
+        const method: unknown = (taskClass.prototype as unknown as Record<string, unknown>)[
+          handleCondition
+        ]
+        if (typeof method === 'function') continue
+        throw new InvalidOptionError(
+          'handleCondition',
+          `step ${name}: '${handleCondition}' is asked by the workers of ${handler.name}, whose task class ${taskClass.name} has no such method`,
+        )
+      }
+    }
+  })
+}
+
+/** Index of the class among `known` that `taskClass` is or extends most closely, or -1. */
+function nearest(known: readonly unknown[], taskClass: unknown): number {
+  for (
+    let ancestor = taskClass;
+    typeof ancestor === 'function';
+    ancestor = Object.getPrototypeOf(ancestor)
+  ) {
+    const index = known.indexOf(ancestor)
+    if (index >= 0) return index
+  }
+  return -1
 }
 
 function uniqueNames(names: readonly string[]): string[] {

@@ -48,16 +48,24 @@ export abstract class BaseTaskHandler<Task extends BaseTask> {
   onStop?(): void | Promise<void>
 }
 
-/** A handler's class, as a step takes it. */
-export interface HandlerClass<
-  Task extends BaseTask,
-  Args extends readonly unknown[] = readonly unknown[],
-> {
-  new (...args: Args extends readonly (infer _)[] ? [...Args] : never): BaseTaskHandler<Task>
+/** A class of handlers, as a flow takes it: it may want less of a task than the flow's tasks have. */
+export interface HandlerConstructor<Task extends BaseTask, Args extends readonly unknown[]> {
+  new (...args: Args): {
+    // A property, not a method: a handler that wants more than it gets does not compile.
+    readonly handle: (tasks: readonly Task[]) => void | Promise<void>
+  }
   /** Where a worker finds the class: a file URL or an absolute path; `import.meta.url` of its own module. */
   readonly url: string
   /** The class or classes of tasks that it handles. */
-  readonly task: TaskClassOf<Task> | readonly TaskClassOf<Task>[]
+  readonly task: TaskClassOf<BaseTask> | readonly TaskClassOf<BaseTask>[]
   /** Whether `handle` changes its input in place, or has side effects: then no batch is handled twice. Default false. */
   readonly writesInput?: boolean
+}
+
+/** A handler's class, as a step takes it: what its `task` names is what its `handle` wants. */
+export interface HandlerClass<
+  Task extends BaseTask,
+  Args extends readonly unknown[],
+> extends HandlerConstructor<Task, Args> {
+  readonly task: TaskClassOf<Task> | readonly TaskClassOf<Task>[]
 }

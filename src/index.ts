@@ -15,7 +15,12 @@ export {
   type TaskClassOf,
   type TaskTimings,
 } from './task.ts'
-export { BaseTaskHandler, type HandlerClass, type StartContext } from './handler.ts'
+export {
+  BaseTaskHandler,
+  type HandlerClass,
+  type HandlerConstructor,
+  type StartContext,
+} from './handler.ts'
 export type { FlowStats, StepStats } from './stats.ts'
 export { isFlowWorker } from './worker/flow-worker.ts'
 export {

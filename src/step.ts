@@ -1,6 +1,6 @@
 import { stepDefaults } from './defaults.ts'
 import { InvalidHandlerError, InvalidOptionError } from './errors.ts'
-import type { HandlerClass } from './handler.ts'
+import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { checkOptions, duration, integer, list, object, oneOf, text } from './options.ts'
 import type { ResourceLimits } from './runtime/worker-handle.ts'
 import type { BaseTask, TaskClassOf } from './task.ts'
@@ -88,13 +88,13 @@ export interface ResolvedStep {
  * console.log(step.options.queueSize) // 48: three batches
  * ```
  */
-export class FlowStep<Task extends BaseTask, Args extends readonly unknown[] = readonly never[]> {
-  readonly handler: HandlerClass<Task, Args>
+export class FlowStep<in Task extends BaseTask, Args extends readonly unknown[] = []> {
+  readonly handler: HandlerConstructor<never, never>
   /** All options, defaults filled in. */
   readonly options: ResolvedStep
 
   /** @throws InvalidOptionError, InvalidHandlerError */
-  constructor(handler: HandlerClass<Task, Args>, ...rest: StepArguments<Task, Args> | []) {
+  constructor(handler: HandlerClass<Task, Args>, ...rest: StepArguments<Task, Args>) {
     checkHandler(handler)
     const given: FlowStepOptions<Task> & { readonly args?: readonly unknown[] } = rest[0] ?? {}
     checkOptions(`step ${handler.name}`, given, rules)
@@ -130,9 +130,9 @@ export class FlowStep<Task extends BaseTask, Args extends readonly unknown[] = r
 }
 
 /** The classes that a handler names in its `task`. */
-export function taskClassesOf<Task extends BaseTask>(
-  handler: Pick<HandlerClass<Task>, 'task'>,
-): readonly TaskClassOf<Task>[] {
+export function taskClassesOf(
+  handler: Pick<HandlerConstructor<never, never>, 'task'>,
+): readonly TaskClassOf<BaseTask>[] {
   return typeof handler.task === 'function' ? [handler.task] : handler.task
 }
 

@@ -264,6 +264,9 @@ export class BlockTable {
       Atomics.store(words, row + NOTE_KIND, NOTHING)
     }
     Atomics.and(words, this.#waitersStart + (actor >>> 5), ~(1 << (actor & 31)))
+    // It may have cleared the hint of a block that became free at that moment, and not set it again.
+    for (let free = 0; free < this.geometry.totalBlocks; free++)
+      if (Atomics.load(words, this.#record(free) + OWNER) === WARM) this.#hint(free)
   }
 
   #takeWarm(classIndex: number, owner: number): number {
@@ -279,12 +282,12 @@ export class BlockTable {
         const block = firstBlock + (at - start) * BITS + bit
         const record = this.#record(block)
         if (Atomics.load(words, record + OWNER) !== WARM) {
-          this.#unhint(block, at, bit)
+          this.#dropHint(block)
           continue
         }
         this.#note(ALLOCATING_WARM, block, owner, ALLOCATED, WARMED)
         if (Atomics.compareExchange(words, record + OWNER, WARM, owner) === WARM) {
-          Atomics.and(words, at, ~(1 << bit))
+          this.#unhint(block)
           this.#count(ALLOCATED, pages)
           this.#noteDone()
           return block
@@ -296,8 +299,8 @@ export class BlockTable {
   }
 
   /** Clears a stale hint. Whoever frees the block in between sets it again, or is seen by the second look. */
-  #unhint(block: number, at: number, bit: number): void {
-    Atomics.and(this.#words, at, ~(1 << bit))
+  #dropHint(block: number): void {
+    this.#unhint(block)
     if (Atomics.load(this.#words, this.#record(block) + OWNER) === WARM) this.#hint(block)
   }
 
@@ -375,15 +378,26 @@ export class BlockTable {
       const pages = this.geometry.classOf(block).pages
       this.#punch(this.geometry.byteOffsetOf(block), pages * PAGE_BYTES)
       this.#count(COOLED, pages)
+      this.#unhint(block) // while nobody else can free it
       Atomics.store(words, record + OWNER, COLD)
     }
     this.#noteDone()
   }
 
   #hint(block: number): void {
+    const { word, bit } = this.#hintOf(block)
+    Atomics.or(this.#words, word, bit)
+  }
+
+  #unhint(block: number): void {
+    const { word, bit } = this.#hintOf(block)
+    Atomics.and(this.#words, word, ~bit)
+  }
+
+  #hintOf(block: number): { readonly word: number; readonly bit: number } {
     const classIndex = this.geometry.classIndexOf(block)
     const index = block - this.geometry.classes[classIndex]!.firstBlock
-    Atomics.or(this.#words, this.#hintStart[classIndex]! + (index >>> 5), 1 << (index & 31))
+    return { word: this.#hintStart[classIndex]! + (index >>> 5), bit: 1 << (index & 31) }
   }
 
   #record(block: number): number {
@@ -413,7 +427,8 @@ export class BlockTable {
     let sum = 0
     for (let actor = 0; actor < this.#actorCount; actor++) {
       const row = first + actor * ACTOR_WORDS
-      sum = (sum + this.#words[row + plus]! - this.#words[row + minus]!) | 0
+      const balance = Atomics.load(this.#words, row + plus) - Atomics.load(this.#words, row + minus)
+      sum = (sum + balance) | 0
     }
     return sum
   }

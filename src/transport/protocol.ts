@@ -11,7 +11,7 @@ export interface WorkerInit {
   readonly worker: number
   readonly stepName: string
   readonly handler: HandlerAddress
-  /** Number of each class that the handler's `task` names, in its order. */
+  /** For each class of the flow's tasks the index of the class in the handler's `task` that stands for it, or -1. */
   readonly taskClasses: readonly number[]
   /** Per step of the flow, the name of the task's method that says whether it wants the step. */
   readonly conditions: readonly (string | undefined)[]

@@ -101,9 +101,10 @@ function startLoops(
   handler: LoadedHandler,
   sleeper: Sleeper,
 ): StepLoop[] {
-  const makers = new Map(
-    handler.taskClasses.map((TaskClass, index) => [init.taskClasses[index]!, taskMaker(TaskClass)]),
-  )
+  const makers = init.taskClasses.map((index) => {
+    const TaskClass = handler.taskClasses[index]
+    return TaskClass === undefined ? undefined : taskMaker(TaskClass)
+  })
   const counters = new Counters(control.words, control.metricsStart(control.actor))
   return Array.from({ length: init.concurrency }, () => {
     return new StepLoop(
@@ -114,7 +115,7 @@ function startLoops(
         handler: handler.instance,
         writesInput: handler.writesInput,
         rebuild: (taskClass) => {
-          const make = makers.get(taskClass)
+          const make = makers[taskClass]
           if (make === undefined) {
             throw new CodecError(
               'AQ_CORRUPT',
