@@ -44,7 +44,13 @@ globalThis.Atomics = counted as unknown as typeof Atomics
 
 function withHook<Result>(next: Hook, run: () => Result): Result {
   const before = hook
-  hook = next
+  hook =
+    before === undefined
+      ? next
+      : () => {
+          before()
+          next()
+        }
   try {
     return run()
   } finally {
