@@ -40,9 +40,7 @@ async function failedStart(flow: Flow<never>): Promise<AqueductError> {
 
 describeIsolations('a handler that workers cannot use', (isolation) => {
   const flowOf = (handler: unknown): Flow<never> =>
-    new Flow<never>([
-      new FlowStep(handler as typeof WorkHandler, { isolation, nprocs: 2 }) as never,
-    ])
+    new Flow<never>([new FlowStep(handler as typeof WorkHandler, { isolation, nprocs: 2 })])
 
   test('a class without a url of its own is refused when the step is made', () => {
     const { url: _, ...statics } = { url: WorkHandler.url, task: WorkTask }
