@@ -102,7 +102,6 @@ describeIsolations('what travels with a task', (isolation) => {
     await rejection(flow.process(task, { signal: AbortSignal.abort() }))
     expect(task.value).toHaveLength(100_000)
     task.release()
-    expect(task.value).toHaveLength(0)
     expect(flow.stats().memory.blocksInUse).toBe(0)
   })
 

@@ -56,7 +56,7 @@ export async function until(condition: () => boolean, what: string, within = 5_0
 }
 
 /** Whether a process exists and is more than a zombie. */
-export function isAlive(pid: number): boolean {
+function isAlive(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
