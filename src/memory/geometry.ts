@@ -54,6 +54,11 @@ export class BlockGeometry {
     return low === this.classes.length ? -1 : low
   }
 
+  /** Pages of the largest class of at most `pages`; 0 when there is none. */
+  largestWithin(pages: number): number {
+    return this.classes.findLast((sizeClass) => sizeClass.pages <= pages)?.pages ?? 0
+  }
+
   /** The class that `block` belongs to. */
   classOf(block: number): SizeClass {
     return this.#at(this.classIndexOf(block))

@@ -35,15 +35,18 @@ export function recoverWorker(control: Control, step: number, worker: number, de
     const generation = generationOfState(word)
     switch (stateOf(word)) {
       case CLAIMED:
-        if (tasks.move(slot, word, stateWord(QUEUED, control.actor, generation)))
-          enqueue(control, step, slot, generation)
+        if (tasks.move(slot, word, stateWord(RUNNING, control.actor, generation)))
+          putBack(control, step, slot, generation)
         break
       case RUNNING:
         running.push(slot)
         break
-      case QUEUED:
-        enqueue(control, tasks.target(slot), slot, generation)
+      case QUEUED: {
+        const queue = control.queues[tasks.target(slot)]!
+        const priority = tasks.priority(slot)
+        if (!queue.holds(slot, generation, priority)) queue.push(slot, generation, priority)
         break
+      }
       case DONE:
         complete(control, slot, generation)
         break
@@ -62,11 +65,17 @@ export function recoverWorker(control: Control, step: number, worker: number, de
   for (let other = 0; other < actorCount(shape); other++) control.bells.ringAnyway(other)
 }
 
-/** Pushes a task's cell unless the ring holds it: a doubled cell is harmless, a missing one is not. */
-function enqueue(control: Control, step: number, slot: number, generation: number): void {
-  const queue = control.queues[step]!
-  const priority = control.tasks.priority(slot)
-  if (!queue.holds(slot, generation, priority)) queue.push(slot, generation, priority)
+/**
+ * Queues a task again that was claimed and not started. It gets a generation of its own, of the same half: somebody may
+ * have seen it claimed, and be about to remove its cell as stale; the new cell must not be the one that is hit.
+ */
+function putBack(control: Control, step: number, slot: number, generation: number): void {
+  const { tasks, blocks, queues } = control
+  const again = nextGeneration(nextGeneration(generation))
+  for (let block = tasks.firstBlock(slot); block >= 0; block = blocks.next(block))
+    if (blocks.isMarked(block, generation)) blocks.mark(block, again)
+  tasks.set(slot, stateWord(QUEUED, control.actor, again))
+  queues[step]!.push(slot, again, tasks.priority(slot))
 }
 
 function complete(control: Control, slot: number, generation: number): void {

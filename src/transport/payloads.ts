@@ -1,14 +1,18 @@
 import { ownedByActor, ownedBySlot } from '../memory/block-table.ts'
 import { PAGE_BYTES } from '../memory/geometry.ts'
-import { PayloadTooLargeError } from '../errors.ts'
+import { CodecError, PayloadTooLargeError } from '../errors.ts'
 import type { PayloadOpener, PayloadPlacer, PayloadReference } from './codec.ts'
 import type { Control } from './control.ts'
 import { GENERATION_MASK } from './ring.ts'
+import { RUNNING, actorOf, stateOf } from './task-table.ts'
 
 /** Thrown while fields are being encoded when shared memory is exhausted for now. Caught by whoever called the encoder. */
 export class MemoryExhausted extends Error {}
 
 const exhausted = new MemoryExhausted('shared memory is exhausted')
+
+const GONE =
+  'a payload of another task of the batch cannot be handed over after that task was; give each task a copy: payload.slice()'
 
 /**
  * Places the payloads of one task in shared memory, and opens them again. A block belongs to its slot: it is linked
@@ -45,6 +49,8 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
         blocks.mark(range.block, this.#generation)
       return { block: range.block, offset: range.offset + byteOffset, length }
     }
+    if (range !== undefined && !this.#isHeld(range.slot))
+      throw new CodecError('AQ_UNSERIALIZABLE', GONE, '')
     const block = this.allocate(length)
     leases.withBytes(block, 0, length, (bytes) => {
       bytes.set(new Uint8Array(buffer as ArrayBuffer, byteOffset, length))
@@ -52,18 +58,35 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
     return { block, offset: 0, length }
   }
 
-  /** Takes a block for the slot and marks it. Throws {@link MemoryExhausted} when there is none now. */
+  /**
+   * Takes a block for the slot and marks it. Throws {@link MemoryExhausted} when there is none now, and a
+   * PayloadTooLargeError when there never will be, since what the task itself holds leaves too little.
+   */
   allocate(length: number): number {
     const { blocks, tasks } = this.#control
-    const maxBytes = this.#control.pageLimit(0) * PAGE_BYTES
-    if (length > maxBytes) throw new PayloadTooLargeError(length, maxBytes)
     const block = blocks.allocate(length, ownedBySlot(this.#slot), this.#limit)
-    if (block < 0) throw exhausted
+    if (block < 0) throw this.#tooLarge(length) ?? exhausted
     blocks.setNext(block, tasks.firstBlock(this.#slot))
     tasks.setFirstBlock(this.#slot, block)
     blocks.clearMarks(block)
     blocks.mark(block, this.#generation)
     return block
+  }
+
+  /** Whether this worker still has the task in `slot`: once that is handed over, its payloads may be anybody's. */
+  #isHeld(slot: number): boolean {
+    const word = this.#control.tasks.word(slot)
+    return stateOf(word) === RUNNING && actorOf(word) === this.#control.actor
+  }
+
+  #tooLarge(length: number): PayloadTooLargeError | undefined {
+    const { blocks, tasks } = this.#control
+    let held = 0
+    for (let block = tasks.firstBlock(this.#slot); block >= 0; block = blocks.next(block))
+      held += blocks.geometry.classOf(block).pages
+    const largest = blocks.geometry.largestWithin(this.#limit)
+    if (length <= blocks.geometry.largestWithin(this.#limit - held) * PAGE_BYTES) return undefined
+    return new PayloadTooLargeError(held * PAGE_BYTES + length, largest * PAGE_BYTES)
   }
 
   open(
