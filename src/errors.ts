@@ -118,7 +118,7 @@ export class PayloadTooLargeError extends AqueductError {
 
 /** Shared memory stayed exhausted until the task's deadline. */
 export class OutOfMemoryError extends AqueductError {
-  constructor(message: string) {
+  constructor(message = 'the shared memory of the flow stayed exhausted until the deadline') {
     super('AQ_OUT_OF_MEMORY', message)
   }
 }

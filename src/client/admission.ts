@@ -33,6 +33,7 @@ export class Admission {
   readonly #waiting: readonly WaitingList<Pending>[]
   readonly #stepsToWake: boolean[]
   #waitingCount = 0
+  #lacksMemory = false
   #wakePlanned = false
   #reliefTimer: NodeJS.Timeout | undefined
   #closed = false
@@ -89,6 +90,11 @@ export class Admission {
     }
   }
 
+  /** Whether what waits here waits for memory. */
+  get lacksMemory(): boolean {
+    return this.#lacksMemory
+  }
+
   /** Forgets a task that waits here, whose caller has the outcome. */
   giveUp(pending: Pending): void {
     this.#waiting[pending.priority]!.giveUp()
@@ -123,6 +129,7 @@ export class Admission {
   /** Arranges to be woken when what is missing comes. A slot comes with a completion. */
   #askFor(refusal: Refusal, { firstStep }: Pending): void {
     const { queues, blocks, actor } = this.#control
+    this.#lacksMemory = refusal === 'memory'
     if (refusal === 'room') queues[firstStep]!.waitForRoom(actor)
     if (refusal === 'memory') {
       blocks.wait()

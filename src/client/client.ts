@@ -1,6 +1,7 @@
 import {
   FlowStoppedError,
   HandlerError,
+  OutOfMemoryError,
   QueueFullError,
   TaskCancelledError,
   TaskTimeoutError,
@@ -112,7 +113,7 @@ export class Client {
     )
     this.#deadlines = new Deadlines(
       () => control.clock.now(),
-      (pending) => this.#withdraw(pending, TIMED_OUT, new TaskTimeoutError(pending.timeout)),
+      (pending) => this.#onDeadline(pending),
       !control.isClockManual,
     )
     this.#bell = new ClientBell(options.bell, () => this.#onBell())
@@ -144,12 +145,12 @@ export class Client {
     let firstStep: number
     try {
       this.#checkAdmissible(signal)
+      this.#counters.add(TASKS, 1)
       firstStep = this.#firstStep(task)
     } catch (error) {
       this.#options.onSettled(task, undefined)
       return Promise.reject(toError(error))
     }
-    this.#counters.add(TASKS, 1)
     if (firstStep < 0) {
       this.#counters.add(COMPLETED, 1)
       this.#options.onSettled(task, undefined)
@@ -217,6 +218,7 @@ export class Client {
       try {
         if ((task as Record<string, () => unknown>)[condition]!()) return step
       } catch (error) {
+        this.#counters.add(FAILED, 1)
         throw new HandlerError(error)
       }
     }
@@ -306,6 +308,14 @@ export class Client {
     this.#slots.release(slot, generation)
     if (error === undefined) this.#settle(pending, COMPLETED, undefined, finished)
     else this.#settle(pending, outcome === OUTCOME_TIMED_OUT ? TIMED_OUT : FAILED, error)
+  }
+
+  #onDeadline(pending: Pending): void {
+    const { slot, timeout } = pending
+    const starved =
+      slot < 0 ? this.#admission.lacksMemory : this.#control.tasks.waitsForMemory(slot)
+    if (starved) this.#withdraw(pending, FAILED, new OutOfMemoryError())
+    else this.#withdraw(pending, TIMED_OUT, new TaskTimeoutError(timeout))
   }
 
   /** Settles the caller now, and takes the task back if no worker has started it. */

@@ -1,6 +1,8 @@
 import {
   CodecError,
   HandlerError,
+  OutOfMemoryError,
+  PayloadTooLargeError,
   TaskCancelledError,
   TaskTimeoutError,
   WorkerDiedError,
@@ -86,16 +88,7 @@ export class OutcomeReader {
     const holder: { error?: unknown; record?: ErrorRecord } = {}
     this.#decodeInto(holder, slot, generation)
     const cause = holder.record === undefined ? holder.error : fromErrorRecord(holder.record)
-    // The library's own refusals come back as what they were.
-    if (cause instanceof Error && 'code' in cause) {
-      const { code } = cause
-      if (code === 'AQ_UNSERIALIZABLE' || code === 'AQ_CORRUPT') {
-        return new CodecError(code, cause.message, 'path' in cause ? String(cause.path) : '', {
-          cause,
-        })
-      }
-    }
-    return new HandlerError(cause)
+    return refusalOf(cause) ?? new HandlerError(cause)
   }
 
   #decodeInto(target: object, slot: number, generation: number): void {
@@ -107,5 +100,23 @@ export class OutcomeReader {
       this.#decoder.decodeInto(target, bytes, start, length, this.#results, true)
     if (block < 0) read(tasks.bytes, tasks.fieldsStart(slot, generation))
     else leases.withBytes(block, 0, length, (bytes) => read(bytes, 0))
+  }
+}
+
+/** The library's own refusals come back as what they were. */
+function refusalOf(cause: unknown): Error | undefined {
+  if (!(cause instanceof Error) || !('code' in cause)) return undefined
+  const { code, message } = cause
+  const { path, bytes, maxBytes } = cause as { path?: unknown; bytes?: unknown; maxBytes?: unknown }
+  switch (code) {
+    case 'AQ_UNSERIALIZABLE':
+    case 'AQ_CORRUPT':
+      return new CodecError(code, message, typeof path === 'string' ? path : '', { cause })
+    case 'AQ_PAYLOAD_TOO_LARGE':
+      return new PayloadTooLargeError(Number(bytes), Number(maxBytes))
+    case 'AQ_OUT_OF_MEMORY':
+      return new OutOfMemoryError(message)
+    default:
+      return undefined
   }
 }

@@ -4,6 +4,7 @@ import { canSeal } from '../memory/sealed-buffer.ts'
 import type { PayloadOpener, PayloadPlacer, PayloadReference } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { Payloads } from '../transport/payloads.ts'
+import { beingWritten } from './native-writes.ts'
 
 const NONE: ArrayBuffer[] = []
 
@@ -109,14 +110,18 @@ export class Results implements PayloadOpener, PayloadPlacer {
     this.#payloads.releaseAll(slot)
   }
 
-  /** Ends leases before the garbage collector would. */
-  release(buffers: Iterable<ArrayBufferLike>): void {
+  /**
+   * Ends leases before the garbage collector would. A buffer that is still being written to a socket or a file is left
+   * to the collector, which takes it once that is done.
+   */
+  release(buffers: readonly ArrayBuffer[]): void {
     const { leases } = this.#control
+    const pinned = beingWritten(buffers)
     for (const buffer of buffers) {
       const range = leases.rangeOf(buffer)
-      if (range === undefined) continue
+      if (range === undefined || pinned.has(buffer)) continue
       this.#forgotten.unregister(buffer)
-      leases.close(buffer as ArrayBuffer)
+      leases.close(buffer)
       this.#drop(range.block)
     }
   }

@@ -55,6 +55,9 @@ export const OUTCOME_TIMED_OUT = 2
 export const OUTCOME_CANCELLED = 3
 export const OUTCOME_WORKER_DIED = 4 // `detail` names the worker
 
+/** What a worker that waits for memory leaves in the slot's DETAIL; no number of a death. */
+const WAITS_FOR_MEMORY = -1
+
 // A slot's words.
 const STATE = 0
 const CANCEL = 1 // 1 once the caller has gone; written by the client
@@ -188,6 +191,15 @@ export class TaskTable {
 
   detail(slot: number): number {
     return this.#words[this.#at(slot) + DETAIL]!
+  }
+
+  /** Says that a worker cannot hand the task over for want of memory: its caller hears of that at the deadline. */
+  setWaitsForMemory(slot: number): void {
+    this.#words[this.#at(slot) + DETAIL] = WAITS_FOR_MEMORY
+  }
+
+  waitsForMemory(slot: number): boolean {
+    return this.#words[this.#at(slot) + DETAIL] === WAITS_FOR_MEMORY
   }
 
   setOutcome(slot: number, outcome: number, detail = 0): void {

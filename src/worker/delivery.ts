@@ -115,13 +115,7 @@ export class Delivery {
         const deadline = tasks.deadline(claim.slot)
         if (clock.now() >= deadline) {
           if (obstacle === 'room') this.#finish(claim, RUNNING, OUTCOME_TIMED_OUT)
-          else
-            this.fail(
-              claim,
-              new OutOfMemoryError(
-                'the shared memory of the flow stayed exhausted until the deadline',
-              ),
-            )
+          else this.fail(claim, new OutOfMemoryError())
           break
         }
         this.flush()
@@ -135,6 +129,7 @@ export class Delivery {
     const { tasks, queues, blocks, actor } = this.#control
     if (obstacle === 'memory') {
       const before = blocks.pagesInUse()
+      tasks.setWaitsForMemory(slot)
       blocks.wait()
       await this.#sleeper.sleep(
         deadline,
