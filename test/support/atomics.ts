@@ -104,6 +104,20 @@ export function preemptedAt(step: number, intruder: () => void, run: () => void)
   return left <= 0
 }
 
+/** Like {@link preemptedAt}, for an actor that goes on after a turn of the event loop; counts until it is stopped. */
+export function preemptFromNowOn(step: number, intruder: () => void): { stop: () => boolean } {
+  let left = step
+  hook = () => {
+    if (--left === 0) intruder()
+  }
+  return {
+    stop: () => {
+      hook = undefined
+      return left <= 0
+    },
+  }
+}
+
 /** Tries a preemption before each atomic operation of an actor in turn. Returns how many there were. */
 export function eachPreemption(
   attempt: (preempted: (intruder: () => void, run: () => void) => void, step: number) => void,

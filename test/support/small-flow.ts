@@ -4,7 +4,7 @@ import { PAGE_BYTES } from '../../src/memory/geometry.ts'
 import { libc } from '../../src/memory/libc.ts'
 import { FlowMemory } from '../../src/runtime/memory-files.ts'
 import { recoverWorker } from '../../src/runtime/recovery.ts'
-import { createBell } from '../../src/transport/bells.ts'
+import { type BellEnds, createBell } from '../../src/transport/bells.ts'
 import type { ManualClock } from '../../src/transport/clock.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
 import { Control, type FlowShape, workerActor } from '../../src/transport/control.ts'
@@ -52,8 +52,9 @@ export class SmallFlow {
   readonly outcomes = new Map<object, Outcome>()
   readonly #connection
 
-  constructor() {
-    const { control, payloads, bells } = sharedMemory()
+  /** @param bells - the bells of the actors, where a test has some that are listened to. */
+  constructor(bells: readonly BellEnds[] = sharedMemory().bells) {
+    const { control, payloads } = sharedMemory()
     new Uint8Array(control.view(0, control.byteLength)).fill(0)
     this.#connection = { control, payloads, bells: bells.map(({ write }) => write) }
     this.control = Control.create(shape, this.#connection, 0)
