@@ -15,7 +15,9 @@ const NONE: ArrayBuffer[] = []
 export class Results implements PayloadOpener, PayloadPlacer {
   readonly #control: Control
   readonly #payloads: Payloads
-  readonly #uses = new Map<number, number>()
+  /** By block: the leases and the borrowing tasks. */
+  readonly #uses: Uint32Array
+  #held = 0
   readonly #forgotten = new FinalizationRegistry<LeasedRange>((range) => {
     this.#control.leases.forget(range)
     this.#drop(range.block)
@@ -27,12 +29,13 @@ export class Results implements PayloadOpener, PayloadPlacer {
 
   constructor(control: Control) {
     this.#control = control
+    this.#uses = new Uint32Array(control.blocks.geometry.totalBlocks)
     this.#payloads = new Payloads(control)
   }
 
-  /** Pages that the program holds. */
+  /** Blocks that the program holds. */
   get heldBlocks(): number {
-    return this.#uses.size
+    return this.#held
   }
 
   /** Begins to place the payloads of a task. */
@@ -129,7 +132,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
   /** Makes the client the owner of a block that came with a finished task. */
   #adopt(block: number): void {
     const { blocks, tasks, actor } = this.#control
-    if (!this.#uses.has(block)) {
+    if (this.#uses[block] === 0) {
       this.#unlink(block, tasks.firstBlock(this.#slot))
       blocks.transfer(block, ownedByActor(actor))
     }
@@ -151,25 +154,20 @@ export class Results implements PayloadOpener, PayloadPlacer {
   }
 
   #use(block: number): void {
-    this.#uses.set(block, (this.#uses.get(block) ?? 0) + 1)
+    if (this.#uses[block]!++ === 0) this.#held++
   }
 
   /** Says that the flow has ended: its blocks need no bookkeeping any more. Calls `onEmpty` once the program holds none. */
   close(onEmpty: () => void): void {
     this.#onEmpty = onEmpty
-    if (this.#uses.size === 0) onEmpty()
+    if (this.#held === 0) onEmpty()
   }
 
   #drop(block: number): void {
-    const uses = this.#uses.get(block)
-    if (uses === undefined) return
-    if (uses > 1) {
-      this.#uses.set(block, uses - 1)
-      return
-    }
-    this.#uses.delete(block)
+    if (this.#uses[block] === 0 || --this.#uses[block]! > 0) return
+    this.#held--
     if (this.#onEmpty !== undefined) {
-      if (this.#uses.size === 0) this.#onEmpty()
+      if (this.#held === 0) this.#onEmpty()
       return
     }
     this.#control.blocks.release(block)

@@ -31,7 +31,7 @@ export class Leases {
   /** Opens a lease on `length` bytes of a block, for the task in `slot`, or for the program of a client (-1). */
   open(block: number, offset: number, length: number, slot = -1): ArrayBuffer {
     const buffer = this.#view(block, offset, length)
-    this.#ranges.set(buffer, { block, offset, slot, seal: seal(buffer) })
+    this.#ranges.set(buffer, { block, offset, slot, seal: seal(buffer, slot < 0) })
     return buffer
   }
 

@@ -61,37 +61,42 @@ function withDetachKey(call: (bound: DetachKey) => void): void {
 /** Whether buffers can be guarded here against being moved away. Where not, a caller gets copies instead of leases. */
 export const canSeal: boolean = detachKey !== undefined
 
-/** The sealed buffers that have not been unsealed. */
-const sealed = new Set<WeakRef<ArrayBuffer>>()
+/** A seal on a buffer: the handle with which it is broken. */
+export type Seal = number
+
+/**
+ * The buffers whose seals have not been broken, weakly where the holder may simply forget the buffer. Seals come and go
+ * by the hundred thousand: places in an array make no garbage, where a set makes a new table every few of them.
+ */
+const sealed: (ArrayBuffer | WeakRef<ArrayBuffer> | undefined)[] = []
+const freePlaces: number[] = []
 
 if (canSeal) {
   process.once('exit', () => {
-    for (const reference of sealed) {
-      const buffer = reference.deref()
+    for (const holder of sealed) {
+      const buffer = holder instanceof WeakRef ? holder.deref() : holder
       if (buffer !== undefined) withDetachKey((bound) => bound.detach(buffer, key))
     }
   })
 }
 
-/** A seal on a buffer; the handle with which it is broken. */
-export type Seal = WeakRef<ArrayBuffer>
-
 /** Guards `buffer`: from now on only {@link unseal} detaches it. Undefined where {@link canSeal} is false. */
-export function seal(buffer: ArrayBuffer): Seal | undefined {
+export function seal(buffer: ArrayBuffer, mayBeForgotten: boolean): Seal | undefined {
   if (!canSeal) return undefined
   withDetachKey((bound) => bound.set(buffer, key))
-  const reference = new WeakRef(buffer)
-  sealed.add(reference)
-  return reference
+  const place = freePlaces.pop() ?? sealed.length
+  sealed[place] = mayBeForgotten ? new WeakRef(buffer) : buffer
+  return place
 }
 
 /** Detaches a sealed buffer: it and every view of it have length 0 from now on. */
 export function unseal(buffer: ArrayBuffer, handle: Seal): void {
-  sealed.delete(handle)
+  forgetSeal(handle)
   withDetachKey((bound) => bound.detach(buffer, key))
 }
 
 /** Forgets a sealed buffer that the garbage collector has taken. */
 export function forgetSeal(handle: Seal): void {
-  sealed.delete(handle)
+  sealed[handle] = undefined
+  freePlaces.push(handle)
 }

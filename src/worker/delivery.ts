@@ -35,8 +35,9 @@ export class Delivery {
   /** Milliseconds. */
   readonly #spin: number
   /** Clients and steps to wake once the batch is through. */
-  readonly #toRing = new Set<number>()
-  readonly #toWake = new Set<number>()
+  readonly #toRing: boolean[]
+  readonly #toWake: boolean[]
+  #hasMadeWork = false
 
   constructor(
     control: Control,
@@ -48,6 +49,8 @@ export class Delivery {
     spin: number,
   ) {
     this.#control = control
+    this.#toRing = control.completions.map(() => false)
+    this.#toWake = control.queues.map(() => false)
     this.#step = step
     this.#conditions = conditions
     this.#encoder = encoder
@@ -95,10 +98,18 @@ export class Delivery {
 
   /** Wakes those for whom this batch made work. */
   flush(): void {
-    for (const client of this.#toRing) this.#control.bells.ring(client)
-    for (const step of this.#toWake) this.#control.wakeWorker(step)
-    this.#toRing.clear()
-    this.#toWake.clear()
+    if (!this.#hasMadeWork) return
+    this.#hasMadeWork = false
+    for (let client = 0; client < this.#toRing.length; client++) {
+      if (!this.#toRing[client]) continue
+      this.#toRing[client] = false
+      this.#control.bells.ring(client)
+    }
+    for (let step = this.#step + 1; step < this.#toWake.length; step++) {
+      if (!this.#toWake[step]) continue
+      this.#toWake[step] = false
+      this.#control.wakeWorker(step)
+    }
   }
 
   async #deliverSlowly(
@@ -183,7 +194,7 @@ export class Delivery {
     )
     if (moved) {
       queues[next]!.push(slot, generation, tasks.priority(slot))
-      this.#toWake.add(next)
+      this.#toWake[next] = this.#hasMadeWork = true
     }
     this.#payloads.releaseUnlinked()
     return undefined
@@ -221,7 +232,7 @@ export class Delivery {
     if (tasks.move(slot, stateWord(state, actor, generation), stateWord(DONE, actor, next))) {
       const client = this.#control.clientOf(slot)
       completions[client]!.push(cellOf(slot, next))
-      this.#toRing.add(client)
+      this.#toRing[client] = this.#hasMadeWork = true
     }
     this.#payloads.releaseUnlinked()
   }
