@@ -168,7 +168,7 @@ export class Admission {
     tasks.setTarget(slot, pending.firstStep, clock.now())
     tasks.set(slot, stateWord(QUEUED, actor, generation))
     queue.push(slot, generation, pending.priority)
-    if (queue.hasSleeper()) this.#planWake(pending.firstStep)
+    if (queue.needsWake()) this.#planWake(pending.firstStep)
     this.#events.onAdmitted()
     return undefined
   }

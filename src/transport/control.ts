@@ -217,9 +217,18 @@ export class Control {
     return this.#metrics + actor * METRIC_WORDS
   }
 
-  /** Wakes a sleeping worker of `step`, if there is one. */
+  /**
+   * Wakes somebody for the tasks in front of `step`: the one who gathers, since they are for its batch, or else a worker
+   * that sleeps. Who ends gathering looks for tasks and sleepers after that, so that none is left between the two.
+   */
   wakeWorker(step: number): void {
-    const worker = this.queues[step]!.takeSleeper()
+    const queue = this.queues[step]!
+    const gatherer = queue.gatherer()
+    if (gatherer >= 0 && gatherer < actorCount(this.shape)) {
+      this.bells.ring(gatherer)
+      return
+    }
+    const worker = queue.takeSleeper()
     if (worker >= 0) this.bells.ring(workerActor(this.shape, step, worker))
   }
 

@@ -152,7 +152,17 @@ export class StepQueue {
   }
 
   isGathering(): boolean {
-    return Atomics.load(this.#words, this.#gatherer) !== NOBODY
+    return this.gatherer() >= 0
+  }
+
+  /** The actor that has the role, or -1. */
+  gatherer(): number {
+    return Atomics.load(this.#words, this.#gatherer) - 1
+  }
+
+  /** Whether somebody has to be woken for a task that was just pushed. */
+  needsWake(): boolean {
+    return this.isGathering() || this.hasSleeper()
   }
 
   /** Says that a worker of the step (by its index in the step) is about to sleep. */

@@ -38,6 +38,8 @@ export class Delivery {
   readonly #toRing: boolean[]
   readonly #toWake: boolean[]
   #hasMadeWork = false
+  /** The step for which there was no room last. */
+  #fullStep = 0
 
   constructor(
     control: Control,
@@ -88,12 +90,17 @@ export class Delivery {
         record: { ...rest, message: message.slice(0, inline), stack: stack?.slice(0, inline) },
       })
     }
-    this.#finish(claim, RUNNING, OUTCOME_FAILED)
+    this.#finish(claim, OUTCOME_FAILED)
   }
 
   /** Settles a claimed task whose deadline has passed. */
   expire(claim: Claim): void {
-    this.#finish(claim, CLAIMED, OUTCOME_TIMED_OUT)
+    const { tasks, actor } = this.#control
+    const { slot, generation } = claim
+    // Its caller may take it back until it is RUNNING: only then is the slot this worker's to write into.
+    const claimed = stateWord(CLAIMED, actor, generation)
+    if (!tasks.move(slot, claimed, stateWord(RUNNING, actor, generation))) return
+    this.#finish(claim, OUTCOME_TIMED_OUT)
   }
 
   /** Wakes those for whom this batch made work. */
@@ -117,47 +124,53 @@ export class Delivery {
     handled: readonly object[],
     from: number,
   ): Promise<void> {
-    const { tasks, clock } = this.#control
     for (let index = from; index < claims.length; index++) {
-      const claim = claims[index]!
-      for (;;) {
-        const obstacle = this.#tryHandOver(claim, handled[index]!, clock.now())
-        if (obstacle === undefined) break
-        const deadline = tasks.deadline(claim.slot)
-        if (clock.now() >= deadline) {
-          if (obstacle === 'room') this.#finish(claim, RUNNING, OUTCOME_TIMED_OUT)
-          else this.fail(claim, new OutOfMemoryError())
-          break
-        }
-        this.flush()
-        await this.#wait(obstacle, claim, handled[index]!, deadline)
-      }
+      const obstacle = this.#tryHandOver(claims[index]!, handled[index]!, this.#control.clock.now())
+      if (obstacle !== undefined)
+        await this.#handOverLate(claims[index]!, handled[index]!, obstacle)
     }
     this.flush()
   }
 
-  async #wait(obstacle: Obstacle, { slot }: Claim, task: object, deadline: number): Promise<void> {
+  /** Tries again, asleep in between, until the task is handed over or its deadline has come. */
+  async #handOverLate(claim: Claim, task: object, first: Obstacle): Promise<void> {
+    const { tasks, clock } = this.#control
+    const { slot } = claim
+    const deadline = tasks.deadline(slot)
+    for (let obstacle: Obstacle | undefined = first; obstacle !== undefined;) {
+      this.flush()
+      if (obstacle === 'room') this.#spinForRoom(slot)
+      // What is missing may come before the request for it is seen: one more try after that.
+      this.#askFor(obstacle, slot)
+      obstacle = this.#tryHandOver(claim, task, clock.now())
+      if (obstacle === undefined) return
+      if (clock.now() >= deadline) {
+        if (obstacle === 'room') this.#finish(claim, OUTCOME_TIMED_OUT)
+        else this.fail(claim, new OutOfMemoryError())
+        return
+      }
+      await this.#sleeper.sleep(deadline, () => tasks.isCancelled(slot))
+    }
+  }
+
+  /** Arranges to be rung when what is missing comes. The bell is armed before: who takes the name off the list rings. */
+  #askFor(obstacle: Obstacle, slot: number): void {
     const { tasks, queues, blocks, actor } = this.#control
+    this.#sleeper.arm()
     if (obstacle === 'memory') {
-      const before = blocks.pagesInUse()
       tasks.setWaitsForMemory(slot)
       blocks.wait()
-      await this.#sleeper.sleep(
-        deadline,
-        () => blocks.pagesInUse() < before || tasks.isCancelled(slot),
-      )
-      return
+    } else {
+      queues[this.#fullStep]!.waitForRoom(actor)
     }
-    const queue = queues[this.#nextStep(task)]
-    if (queue === undefined) return
-    // A short queue in front of a fast step is full for microseconds only.
-    const until = this.#control.clock.now() + this.#spin
-    while (this.#control.clock.now() < until) if (queue.hasRoom(tasks.priority(slot))) return
-    queue.waitForRoom(actor)
-    await this.#sleeper.sleep(
-      deadline,
-      () => queue.hasRoom(tasks.priority(slot)) || tasks.isCancelled(slot),
-    )
+  }
+
+  /** A short queue in front of a fast step is full for microseconds only: looks for room before asking for it. */
+  #spinForRoom(slot: number): void {
+    const { tasks, queues, clock } = this.#control
+    const queue = queues[this.#fullStep]!
+    const until = clock.now() + this.#spin
+    while (clock.now() < until) if (queue.hasRoom(tasks.priority(slot))) return
   }
 
   #tryHandOver(claim: Claim, task: object, now: number): Obstacle | undefined {
@@ -165,13 +178,16 @@ export class Delivery {
     const { slot } = claim
     const generation = nextGeneration(claim.generation)
     if (tasks.isCancelled(slot)) {
-      this.#finish(claim, RUNNING, OUTCOME_CANCELLED)
+      this.#finish(claim, OUTCOME_CANCELLED)
       return undefined
     }
     let next: number
     try {
       next = this.#nextStep(task)
-      if (next !== OUTPUT && !queues[next]!.hasRoom(tasks.priority(slot))) return 'room'
+      if (next !== OUTPUT && !queues[next]!.hasRoom(tasks.priority(slot))) {
+        this.#fullStep = next
+        return 'room'
+      }
       this.#write(slot, generation, task)
     } catch (error) {
       if (error instanceof MemoryExhausted) {
@@ -182,7 +198,7 @@ export class Delivery {
       return undefined
     }
     if (next === OUTPUT) {
-      this.#finish(claim, RUNNING, OUTCOME_COMPLETED)
+      this.#finish(claim, OUTCOME_COMPLETED)
       return undefined
     }
     this.#payloads.unlinkUnmarked(slot, generation)
@@ -222,14 +238,14 @@ export class Delivery {
     tasks.setFields(slot, generation, overflow.byteLength, block)
   }
 
-  #finish({ slot, generation }: Claim, state: number, outcome: number): void {
+  #finish({ slot, generation }: Claim, outcome: number): void {
     const { tasks, completions, actor } = this.#control
     const next = nextGeneration(generation)
     // Without fields to read the client releases all of the slot's blocks by itself.
     if (outcome === OUTCOME_COMPLETED || outcome === OUTCOME_FAILED)
       this.#payloads.unlinkUnmarked(slot, next)
     tasks.setOutcome(slot, outcome)
-    if (tasks.move(slot, stateWord(state, actor, generation), stateWord(DONE, actor, next))) {
+    if (tasks.move(slot, stateWord(RUNNING, actor, generation), stateWord(DONE, actor, next))) {
       const client = this.#control.clientOf(slot)
       completions[client]!.push(cellOf(slot, next))
       this.#toRing[client] = this.#hasMadeWork = true

@@ -89,10 +89,9 @@ export class StepLoop {
       batchSize: options.batchSize,
       batchTimeout: options.batchTimeout,
       sleep: async (until) => {
+        // Who gathers is rung by name, and need not be among the sleepers.
         const queue = control.queues[options.step]!
-        queue.sleep(options.worker)
         await sleeper.sleep(until, () => !queue.isEmpty())
-        queue.wake(options.worker)
       },
       expire: (claim) => {
         this.#counters.add(EXPIRED, 1)
@@ -303,13 +302,14 @@ export class StepLoop {
   }
 
   async #sleepForWork(): Promise<void> {
-    const queue = this.#control.queues[this.#options.step]!
-    queue.sleep(this.#options.worker)
-    await this.#sleeper.sleep(
-      Infinity,
-      () => this.#stopping || (!queue.isEmpty() && !queue.isGathering()),
-    )
-    queue.wake(this.#options.worker)
+    const { step, worker } = this.#options
+    const queue = this.#control.queues[step]!
+    await this.#sleeper.sleep(Infinity, () => {
+      // Among the sleepers only once the bell is armed: who takes the name off the list rings.
+      queue.sleep(worker)
+      return this.#stopping || (!queue.isEmpty() && !queue.isGathering())
+    })
+    queue.wake(worker)
   }
 }
 

@@ -31,6 +31,11 @@ export class Sleeper {
     this.#socket.resume()
   }
 
+  /** From now on a ring is heard by the next {@link sleep}. */
+  arm(): void {
+    this.#control.bells.arm(this.#control.actor)
+  }
+
   /**
    * Sleeps until the bell rings, {@link wakeAll} is called or `until` (flow time) has come; not at all if `hasWork` is
    * true once the bell is armed.

@@ -52,9 +52,7 @@ describe('a task whose payloads can never be placed is refused at once', () => {
       nothing,
     ])
     await settled()
-    expect(flow.outcomes.get(task)!.error).toMatchObject({
-      cause: { code: 'AQ_PAYLOAD_TOO_LARGE' },
-    })
+    expect(flow.outcomes.get(task)!.error).toBeInstanceOf(PayloadTooLargeError)
     expectEmpty()
   })
 })

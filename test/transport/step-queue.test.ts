@@ -285,8 +285,7 @@ describe('going to sleep', () => {
     loops.push({ loop, sleeper, done: loop.run() })
   }
 
-  // Expected to fail until a worker sets its bit among the sleepers after its bell is armed, not before.
-  test.fails('a worker that is told of work while it goes to sleep is told again of the next', async () => {
+  test('a worker that is told of work while it goes to sleep is told again of the next', async () => {
     let wasPreempted = true
     for (let step = 1; wasPreempted; step++) {
       const handled: number[][] = []
@@ -312,8 +311,7 @@ describe('going to sleep', () => {
     }
   })
 
-  // Expected to fail until a producer rings the gatherer, when there is one, rather than the first sleeper.
-  test.fails('the one who gathers is told of the task that fills its batch, though others sleep', async () => {
+  test('the one who gathers is told of the task that fills its batch, though others sleep', async () => {
     const first: number[][] = []
     const second: number[][] = []
     startLoop(1, 1000, second)
