@@ -256,10 +256,25 @@ describe('going to sleep', () => {
     loops = []
   }
 
+  /** Leaves loops behind whose handlers never end. */
+  function abandonAll(): void {
+    for (const sleeper of new Set(loops.map((it) => it.sleeper))) sleeper.close()
+    flow.close()
+    for (const { write } of bells) libc().close(write)
+    loops = []
+    bells = Array.from({ length: 4 }, () => createBell())
+    flow = new SmallFlow(bells)
+  }
+
   /** Starts a worker of the first step with its real loop; `handled` gets the numbers of its tasks, batch by batch. */
-  function startLoop(worker: number, batchTimeout: number, handled: number[][]): void {
+  function startLoop(
+    worker: number,
+    batchTimeout: number,
+    handled: number[][],
+    options: { sleeper?: Sleeper; result?: Promise<void> } = {},
+  ): Sleeper {
     const control = flow.attach(1 + worker)
-    const sleeper = new Sleeper(control, bells[1 + worker]!.read)
+    const sleeper = options.sleeper ?? new Sleeper(control, bells[1 + worker]!.read)
     const loop = new StepLoop(
       control,
       {
@@ -268,6 +283,7 @@ describe('going to sleep', () => {
         handler: {
           handle: (tasks) => {
             handled.push(tasks.map((task) => (task as { number: number }).number))
+            return options.result
           },
         },
         writesInput: false,
@@ -283,6 +299,7 @@ describe('going to sleep', () => {
       new Counters(control.words, control.metricsStart(control.actor)),
     )
     loops.push({ loop, sleeper, done: loop.run() })
+    return sleeper
   }
 
   test('a worker that is told of work while it goes to sleep is told again of the next', async () => {
@@ -322,5 +339,39 @@ describe('going to sleep', () => {
     flow.submit({ number: 2 })
     await turns()
     expect([...first, ...second]).toStrictEqual([[1, 2]])
+  })
+
+  // Expected to fail until a loop that wakes leaves its worker among the sleepers while another of its loops sleeps.
+  test.fails('a loop that sleeps is told of work while another loop of its worker is busy', async () => {
+    let wasPreempted = true
+    for (let step = 1; wasPreempted; step++) {
+      const handled: number[][] = []
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const endless = new Promise<void>(() => undefined)
+      const options: { result: Promise<void>; sleeper?: Sleeper } = { result: promise }
+      options.sleeper = startLoop(0, 0, handled, options)
+      startLoop(0, 0, handled, options)
+      await turns()
+      flow.submit({ number: 0 })
+      await turns() // one of the two has it
+      options.result = endless
+      // A producer that is slow between its push and its look at the sleepers.
+      const { control } = flow
+      const wake = control.wakeWorker.bind(control)
+      control.wakeWorker = () => undefined
+      resolve()
+      const watch = preemptFromNowOn(step, () => flow.submit({ number: 1 }))
+      for (let hop = 0; hop < 40; hop++) await Promise.resolve()
+      wasPreempted = watch.stop()
+      if (!wasPreempted) flow.submit({ number: 1 })
+      await Promise.resolve()
+      control.wakeWorker = wake
+      wake(0)
+      await turns()
+      flow.submit({ number: 2 })
+      await turns()
+      abandonAll()
+      expect(handled, `preempted at ${step}`).toStrictEqual([[0], [1], [2]])
+    }
   })
 })
