@@ -181,9 +181,13 @@ export class TaskCancelledError extends AqueductError {
 
 /** A handler threw for this task; `cause` is what it threw, with the worker's stack. */
 export class HandlerError extends AqueductError {
-  constructor(cause: unknown) {
+  /** Name of the step. */
+  readonly step: string
+
+  constructor(step: string, cause: unknown) {
     const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
-    super('AQ_HANDLER_FAILED', `the handler failed: ${what}`, { cause })
+    super('AQ_HANDLER_FAILED', `step ${step} failed: ${what}`, { cause })
+    this.step = step
   }
 }
 

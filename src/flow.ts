@@ -138,6 +138,12 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
     steps: readonly (FlowStep<Task> | HandlerConstructor<Task, []>)[],
     options: FlowOptions = {},
   ) {
+    if (!isNodeRecent()) {
+      throw new AqueductError(
+        'AQ_UNSUPPORTED',
+        `aqueduct-ts needs Node 22.18 or later; this is ${process.version}`,
+      )
+    }
     if (process.platform !== 'linux') {
       throw new AqueductError(
         'AQ_UNSUPPORTED',
@@ -340,6 +346,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       spin,
       bell: libc().dup(flowMemory.bells[PARENT_CLIENT]!.read),
       conditions,
+      stepNames: names,
       death: (number) => supervisor.death(number),
       onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, names),
     })
@@ -430,6 +437,11 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       `the flow handles tasks of ${known}, not ${given}; a handler names every class of its tasks in its \`task\``,
     )
   }
+}
+
+function isNodeRecent(): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  return major > 22 || (major === 22 && minor >= 18)
 }
 
 /** A condition is evaluated where the task is: in the workers of the steps before. Their task classes need the method too. */

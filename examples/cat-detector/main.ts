@@ -2,7 +2,7 @@
  * What a batch is worth: 20 images at once, through a flow that takes them as one batch and one that takes them one by
  * one. The model takes 10 ms for an image, and 0.7 of that for each image of a batch: 140 ms for the 20 is the ideal.
  *
- *     npm run build && node examples/cat-detector/main.ts          # --json for programs
+ *     npm run build && npx node examples/cat-detector/main.ts          # --json for programs
  */
 import { strict as assert } from 'node:assert'
 import { parseArgs } from 'node:util'

@@ -1,7 +1,7 @@
 /**
  * How well the whole way works, from the bytes of a file to the digit: `normalise` and the model.
  *
- *     node evaluate.ts [folder] [--limit 500]
+ * *     ORT_DISABLE_TELEMETRY=1 node evaluate.ts [folder] [--limit 500]
  *
  * Reads the pictures of a folder (default: samples/), each named after its digit as in
  * `seven-scanned.png`, as they are and rendered anew in several sizes, polarities, stroke widths and

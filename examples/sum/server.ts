@@ -1,7 +1,7 @@
 /**
  * The smallest service: a model that keeps a core busy for 100 ms, behind HTTP.
  *
- *     npm run build && node examples/sum/server.ts
+ *     npm run build && npx node examples/sum/server.ts
  *     curl http://127.0.0.1:8080/sum -H 'content-type: application/json' -d '{"number":10}'
  *
  * answers `{"result":285}`: 0 + 1 + 4 + … + 81. The model runs in two worker processes, so two requests take 100 ms

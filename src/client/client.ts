@@ -44,6 +44,7 @@ export interface ClientOptions {
   readonly bell: number
   /** Per step, the name of the task's method that says whether it wants the step. */
   readonly conditions: readonly (string | undefined)[]
+  readonly stepNames: readonly string[]
   readonly death: (number: number) => DeathReport | undefined
   /** Called just before a task's promise is settled. */
   readonly onSettled: (task: object, finished: Finished | undefined) => void
@@ -91,7 +92,7 @@ export class Client {
     this.#options = options
     this.#results = new Results(control)
     this.#slots = new Slots(control, this.#results)
-    this.#outcomes = new OutcomeReader(control, this.#results, options.death)
+    this.#outcomes = new OutcomeReader(control, this.#results, options.stepNames, options.death)
     this.#counters = new Counters(control.words, control.metricsStart(control.actor))
     this.#spinner = new Spinner(options.spin)
     this.#relief = new GarbageRelief({
@@ -219,7 +220,7 @@ export class Client {
         if ((task as Record<string, () => unknown>)[condition]!()) return step
       } catch (error) {
         this.#counters.add(FAILED, 1)
-        throw new HandlerError(error)
+        throw new HandlerError(this.#options.stepNames[step] ?? 'unknown', error)
       }
     }
     return -1

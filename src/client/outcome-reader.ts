@@ -41,16 +41,19 @@ export interface Finished {
 export class OutcomeReader {
   readonly #control: Control
   readonly #results: Results
+  readonly #stepNames: readonly string[]
   readonly #death: (number: number) => DeathReport | undefined
   readonly #decoder = new FieldDecoder()
 
   constructor(
     control: Control,
     results: Results,
+    stepNames: readonly string[],
     death: (number: number) => DeathReport | undefined,
   ) {
     this.#control = control
     this.#results = results
+    this.#stepNames = stepNames
     this.#death = death
   }
 
@@ -85,10 +88,11 @@ export class OutcomeReader {
   }
 
   #readHandlerError(slot: number, generation: number): Error {
+    const step = this.#stepNames[this.#control.tasks.detail(slot)] ?? 'unknown'
     const holder: { error?: unknown; record?: ErrorRecord } = {}
     this.#decodeInto(holder, slot, generation)
     const cause = holder.record === undefined ? holder.error : fromErrorRecord(holder.record)
-    return refusalOf(cause) ?? new HandlerError(cause)
+    return refusalOf(cause) ?? new HandlerError(step, cause)
   }
 
   #decodeInto(target: object, slot: number, generation: number): void {

@@ -50,7 +50,7 @@ export const nextGeneration = (generation: number): number => (generation + 1) &
 
 /** How a task ended. */
 export const OUTCOME_COMPLETED = 0
-export const OUTCOME_FAILED = 1 // the fields hold the error
+export const OUTCOME_FAILED = 1 // the fields hold the error, `detail` names the step
 export const OUTCOME_TIMED_OUT = 2
 export const OUTCOME_CANCELLED = 3
 export const OUTCOME_WORKER_DIED = 4 // `detail` names the worker

@@ -244,7 +244,7 @@ export class Delivery {
     // Without fields to read the client releases all of the slot's blocks by itself.
     if (outcome === OUTCOME_COMPLETED || outcome === OUTCOME_FAILED)
       this.#payloads.unlinkUnmarked(slot, next)
-    tasks.setOutcome(slot, outcome)
+    tasks.setOutcome(slot, outcome, this.#step)
     if (tasks.move(slot, stateWord(RUNNING, actor, generation), stateWord(DONE, actor, next))) {
       const client = this.#control.clientOf(slot)
       completions[client]!.push(cellOf(slot, next))

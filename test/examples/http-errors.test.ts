@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { toHttpError } from '../../examples/digits/http-errors.ts'
 
 test.each([
-  [new HandlerError(new Error('secret')), 500],
+  [new HandlerError('Decode', new Error('secret')), 500],
   [new WorkerDiedError('secret', 42, 1, undefined), 500],
   [new Error('secret'), 500],
   ['secret', 500],

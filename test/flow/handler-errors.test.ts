@@ -16,7 +16,7 @@ describeIsolations('a handler that throws', (isolation) => {
       expect(error).toMatchObject({
         name: 'HandlerError',
         code: 'AQ_HANDLER_FAILED',
-        message: 'the handler failed: NotFoundError: no such model',
+        message: 'step ThrowHandler failed: NotFoundError: no such model',
         cause: {
           name: 'NotFoundError',
           message: 'no such model',
@@ -37,10 +37,10 @@ describeIsolations('a handler that throws', (isolation) => {
     expect(await failure('caused')).toMatchObject({
       cause: { message: 'outer', cause: { message: 'inner' } },
     })
-    expect((await failure('string')).message).toBe('the handler failed: just a string')
-    expect((await failure('undefined')).message).toBe('the handler failed: undefined')
-    expect((await failure('heavy')).message).toBe('the handler failed: Error: with baggage')
-    expect((await failure('huge')).message).toMatch(/^the handler failed: Error: huge xxx/)
+    expect((await failure('string')).message).toBe('step ThrowHandler failed: just a string')
+    expect((await failure('undefined')).message).toBe('step ThrowHandler failed: undefined')
+    expect((await failure('heavy')).message).toBe('step ThrowHandler failed: Error: with baggage')
+    expect((await failure('huge')).message).toMatch(/^step ThrowHandler failed: Error: huge xxx/)
     for (let round = 0; round < 50; round++) await failure('huge')
     expect(flow.stats().workers).toMatchObject([{ restarts: 0 }])
     expect(flow.stats().memory.blocksInUse).toBe(0)

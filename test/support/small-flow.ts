@@ -66,6 +66,7 @@ export class SmallFlow {
       spin: 0,
       bell: bell.read,
       conditions,
+      stepNames: ['first', 'second'],
       death: () => undefined,
       onSettled: (task, finished) => {
         const outcome = this.outcomes.get(task)!
