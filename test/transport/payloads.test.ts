@@ -60,9 +60,10 @@ describe('a task whose payloads can never be placed is refused at once', () => {
 test('a task whose payloads find no place now waits until others have released theirs', () => {
   const first = start().submit({ frame: new Uint8Array(40 * PAGE_BYTES) })
   const second = flow.submit({ frame: new Uint8Array(40 * PAGE_BYTES) })
+  expect(flow.control.queues[0]!.waiting(0)).toBe(1)
+  expect(flow.outcomes.get(second)!.timesSettled).toBe(0)
   flow.finish([nothing, nothing])
   expect(flow.isCompleted(first)).toBe(true)
-  expect(flow.outcomes.get(second)!.timesSettled).toBe(0)
   flow.release()
   flow.finish([nothing, nothing])
   expect(flow.isCompleted(second)).toBe(true)
