@@ -59,14 +59,7 @@ function withHook<Result>(next: Hook, run: () => Result): Result {
 }
 
 /** What a dead actor's code sees at every atomic operation after its death. */
-export class Death extends Error {}
-
-/** How many atomic operations `run` makes. */
-export function countSteps(run: () => void): number {
-  let steps = 0
-  withHook(() => steps++, run)
-  return steps
-}
+class Death extends Error {}
 
 /**
  * Runs an actor that dies just before its `step`-th atomic operation (the first is 1), and can do nothing more then,

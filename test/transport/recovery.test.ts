@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { eachDeath, eachPreemption } from '../support/atomics.ts'
+import { ownedBySlot } from '../../src/memory/block-table.ts'
+import type { Claim } from '../../src/worker/batcher.ts'
+import { eachDeath, eachPreemption, preemptedAt } from '../support/atomics.ts'
 import { type Handle, SmallFlow, SmallWorker } from '../support/small-flow.ts'
 
 /** A task with a payload in shared memory, all of its fields in step with each other. */
@@ -110,14 +112,12 @@ describe.each(Object.keys(handlers))('a worker whose handler %s', (kind) => {
       const frames = [10, 20, 30].map((number) => flow.submit(new Frame(number)))
       die(() => new SmallWorker(flow, 0, 0).turn(handle))
       // One schedule for each death: with those of the other deaths they cover the turn.
-      eachPreemption((preempted, at) => {
-        if (at !== 1 + ((step * 7) % 90)) return
-        const other = new SmallWorker(flow, 0, 1)
-        preempted(
-          () => flow.recover(0, 0),
-          () => other.turn(handle),
-        )
-      })
+      const other = new SmallWorker(flow, 0, 1)
+      preemptedAt(
+        1 + ((step * 7) % 90),
+        () => flow.recover(0, 0),
+        () => other.turn(handle),
+      )
       flow.recover(0, 0)
       flow.finish([handle, plain.handle])
       for (const frame of frames) {
@@ -278,4 +278,27 @@ test('a cell seen as stale, and removed after its task was put back, was not the
       flow.close()
     })
   })
+})
+
+test('a task that was put back keeps its payloads when its next worker has to encode twice', () => {
+  const flow = new SmallFlow()
+  flow.submit(new Frame(10))
+  flow.attach(1).queues[0]!.claim(1)
+  flow.recover(0, 0)
+  const { batcher, payloads, control } = new SmallWorker(flow, 0, 1)
+  const batch: Claim[] = []
+  batcher.claim(batch, 1)
+  const [{ slot, generation }] = batcher.start(batch) as [Claim]
+  const block = control.tasks.firstBlock(slot)
+  payloads.begin(slot, generation, 1)
+  const { buffer } = payloads.open(block, 0, 5000)
+  payloads.begin(slot, generation + 1, 1)
+  payloads.place(buffer)
+  payloads.abandon(slot, generation + 1) // as when there is no memory for the rest
+  expect(control.blocks.ownerOf(block)).toBe(ownedBySlot(slot))
+  payloads.closeAll()
+  flow.recover(0, 1)
+  flow.client.tick()
+  expect(flow.leftovers()).toStrictEqual({})
+  flow.close()
 })
