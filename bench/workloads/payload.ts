@@ -45,7 +45,9 @@ async function repeat(seconds: number, act: (count: number) => unknown): Promise
 
 /**
  * A step more is the difference of two flows, which cancels everything else. The frame lies in shared memory already,
- * held by an earlier result, so that the noise of copying it does not drown the difference.
+ * held by an earlier result, so that the noise of copying it does not drown the difference. Frames and small tasks take
+ * turns one by one: whether the workers are asleep when a task comes costs more than any payload, and is so the same for
+ * both.
  */
 async function measureHandoff({ pairs, seconds }: Settings): Promise<Outcome> {
   await using short = await startFlow(EndsHandler, 1)
@@ -70,10 +72,16 @@ async function measureHandoff({ pairs, seconds }: Settings): Promise<Outcome> {
 
   const perStep: Pair[] = []
   for (let pair = 0; pair < pairs; pair++) {
-    for (const { roundTrip, p50s } of rotated(series, pair)) {
-      const durations: number[] = []
-      await repeat(seconds / series.length, async () => durations.push(await roundTrip()))
-      p50s.push(median(durations))
+    for (const steps of rotated([1, LONG_STEPS], pair)) {
+      const alternating = series
+        .filter((one) => one.steps === steps)
+        .map(({ roundTrip, p50s }) => ({ roundTrip, p50s, durations: [] as number[] }))
+      await repeat(seconds / 2, async (turn) => {
+        for (const { roundTrip, durations } of rotated(alternating, turn)) {
+          durations.push(await roundTrip())
+        }
+      })
+      for (const { p50s, durations } of alternating) p50s.push(median(durations))
     }
     const cost = (more: (typeof series)[number], less: (typeof series)[number]): number =>
       (more.p50s.at(-1)! - less.p50s.at(-1)!) / (LONG_STEPS - 1)

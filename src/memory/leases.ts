@@ -13,6 +13,9 @@ export interface LeasedRange {
   readonly seal: Seal | undefined
 }
 
+/** Buffers that are kept for the next lease of their block. */
+const PARKED = 64
+
 /**
  * Payloads handed out as ArrayBuffers, each lease one of its own. A lease ends when it is closed, which leaves an empty
  * buffer behind, or, where the holder is a program that may simply forget it, when the garbage collector finds the
@@ -22,6 +25,8 @@ export class Leases {
   readonly #mapping: Mapping
   readonly #blocks: BlockTable
   readonly #ranges = new WeakMap<ArrayBuffer, LeasedRange>()
+  readonly #parkedBlocks = new Int32Array(PARKED).fill(-1)
+  readonly #parkedBuffers: (ArrayBuffer | undefined)[] = Array.from({ length: PARKED })
 
   constructor(mapping: Mapping, blocks: BlockTable) {
     this.#mapping = mapping
@@ -30,7 +35,7 @@ export class Leases {
 
   /** Opens a lease on `length` bytes of a block, for the task in `slot`, or for the program of a client (-1). */
   open(block: number, offset: number, length: number, slot = -1): ArrayBuffer {
-    const buffer = this.#view(block, offset, length)
+    const buffer = this.#take(block, offset, length)
     this.#ranges.set(buffer, { block, offset, slot, seal: seal(buffer, slot < 0) })
     return buffer
   }
@@ -44,8 +49,8 @@ export class Leases {
     if (range === undefined) return
     this.#ranges.delete(buffer)
     if (range.seal !== undefined) unseal(buffer, range.seal)
-    else if (buffer.detached) this.#blocks.quarantine(range.block)
-    else buffer.transfer(0)
+    if (buffer.detached) this.#blocks.quarantine(range.block)
+    else this.#park(range.block, range.offset, buffer)
   }
 
   /** Forgets a lease whose buffer the garbage collector has taken. */
@@ -65,12 +70,38 @@ export class Leases {
     length: number,
     use: (bytes: Uint8Array) => Result,
   ): Result {
-    const buffer = this.#view(block, offset, length)
+    const buffer = this.#take(block, offset, length)
     try {
       return use(new Uint8Array(buffer))
     } finally {
-      buffer.transfer(0)
+      this.#park(block, offset, buffer)
     }
+  }
+
+  /**
+   * A buffer over the range: the one that was parked last for the block, if it is of that length, or a new one. Moving
+   * the memory from one buffer to the next costs a fraction of making a buffer over native memory.
+   */
+  #take(block: number, offset: number, length: number): ArrayBuffer {
+    const place = block % PARKED
+    const parked = this.#parkedBuffers[place]
+    if (parked === undefined || offset !== 0) return this.#view(block, offset, length)
+    if (this.#parkedBlocks[place] !== block || parked.byteLength !== length) {
+      return this.#view(block, offset, length)
+    }
+    this.#parkedBuffers[place] = undefined
+    return parked.transfer()
+  }
+
+  /** Takes the memory out of a buffer that others have seen, and keeps it in one that nobody has. */
+  #park(block: number, offset: number, buffer: ArrayBuffer): void {
+    if (offset !== 0) {
+      buffer.transfer(0)
+      return
+    }
+    const place = block % PARKED
+    this.#parkedBlocks[place] = block
+    this.#parkedBuffers[place] = buffer.transfer()
   }
 
   #view(block: number, offset: number, length: number): ArrayBuffer {

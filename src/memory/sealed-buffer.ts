@@ -14,7 +14,7 @@ import { isMainThread } from 'node:worker_threads'
 const key = Symbol('aqueduct.lease')
 
 interface DetachKey {
-  set(buffer: ArrayBuffer, key: symbol): void
+  set(buffer: ArrayBuffer, key: symbol | undefined): void
   detach(buffer: ArrayBuffer, key: symbol): void
 }
 
@@ -80,7 +80,7 @@ if (canSeal) {
   })
 }
 
-/** Guards `buffer`: from now on only {@link unseal} detaches it. Undefined where {@link canSeal} is false. */
+/** Guards `buffer`: until {@link unseal} nobody can detach it. Undefined where {@link canSeal} is false. */
 export function seal(buffer: ArrayBuffer, mayBeForgotten: boolean): Seal | undefined {
   if (!canSeal) return undefined
   withDetachKey((bound) => bound.set(buffer, key))
@@ -89,10 +89,10 @@ export function seal(buffer: ArrayBuffer, mayBeForgotten: boolean): Seal | undef
   return place
 }
 
-/** Detaches a sealed buffer: it and every view of it have length 0 from now on. */
+/** Breaks the seal: the buffer can be moved again. */
 export function unseal(buffer: ArrayBuffer, handle: Seal): void {
   forgetSeal(handle)
-  withDetachKey((bound) => bound.detach(buffer, key))
+  withDetachKey((bound) => bound.set(buffer, undefined))
 }
 
 /** Forgets a sealed buffer that the garbage collector has taken. */

@@ -309,7 +309,8 @@ export class StepLoop {
       queue.sleep(worker)
       return this.#stopping || (!queue.isEmpty() && !queue.isGathering())
     })
-    queue.wake(worker)
+    // The worker's name stands for all its loops: it stays on the list while one of them sleeps.
+    if (!this.#sleeper.isAsleep) queue.wake(worker)
   }
 }
 

@@ -31,6 +31,11 @@ export class Sleeper {
     this.#socket.resume()
   }
 
+  /** Whether some loop of the worker sleeps. */
+  get isAsleep(): boolean {
+    return this.#sleeping.length > 0
+  }
+
   /** From now on a ring is heard by the next {@link sleep}. */
   arm(): void {
     this.#control.bells.arm(this.#control.actor)

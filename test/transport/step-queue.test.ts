@@ -341,8 +341,7 @@ describe('going to sleep', () => {
     expect([...first, ...second]).toStrictEqual([[1, 2]])
   })
 
-  // Expected to fail until a loop that wakes leaves its worker among the sleepers while another of its loops sleeps.
-  test.fails('a loop that sleeps is told of work while another loop of its worker is busy', async () => {
+  test('a loop that sleeps is told of work while another loop of its worker is busy', async () => {
     let wasPreempted = true
     for (let step = 1; wasPreempted; step++) {
       const handled: number[][] = []
