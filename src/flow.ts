@@ -1,8 +1,6 @@
-import { totalmem } from 'node:os'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
 import {
-  AqueductError,
   InvalidOptionError,
   InvalidTaskError,
   NotRunningError,
@@ -12,98 +10,32 @@ import {
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { libc } from './memory/libc.ts'
 import {
-  checkOptions,
-  duration,
-  finiteDuration,
-  integer,
-  object,
-  signal as signalRule,
-} from './options.ts'
+  type FlowOptions,
+  type FlowState,
+  type ProcessOptions,
+  type StartOptions,
+  type StopOptions,
+  processRules,
+  resolveOptions,
+  startRules,
+  stopRules,
+} from './flow-options.ts'
+import { checkOptions } from './options.ts'
+import { checkPlatform } from './platform.ts'
 import { FlowMemory } from './runtime/memory-files.ts'
 import { OutputLabeller } from './runtime/output.ts'
 import { type StepPlan, Supervisor } from './runtime/supervisor.ts'
 import { type FlowStats, readStepStats } from './stats.ts'
 import { FlowStep, taskClassesOf } from './step.ts'
 import { BaseTask } from './task.ts'
+import { checkConditions, nearest, warnOfPrivateState } from './task-classes.ts'
 import { monotonic } from './transport/clock.ts'
 import type { Control, FlowShape } from './transport/control.ts'
 import { isFlowWorker, reportFlowStart } from './worker/flow-worker.ts'
 
-/** Where a flow is in its life. `failed`: a step's workers could not be kept alive. */
-export type FlowState = 'created' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
-
-/** Where a flow tells what happened. pino's interface; the console's methods fit as well. */
-export interface FlowLogger {
-  info(data: object, message: string): void
-  warn(data: object, message: string): void
-  error(data: object, message: string): void
-}
-
-/** Options of a {@link Flow}. */
-export interface FlowOptions {
-  /** Cap of the shared memory for payloads, in bytes. Default: a quarter of what the process may use. */
-  readonly memory?: number
-  /** Tasks that may be pending at once; more are refused with `QueueFullError`. Default 16,384. */
-  readonly maxPending?: number
-  /** Number of priority classes, 0 (lowest) to n - 1. Default 1. */
-  readonly queuePriorities?: number
-  /** Binary fields of at least so many bytes lie in shared memory. Default 32 KiB. */
-  readonly payloadThreshold?: number
-  /** Longest time to look for work before going to sleep, in milliseconds; 0 never looks. Default 0.05. */
-  readonly spin?: number
-  /** Where the flow tells of deaths and restarts. Default: warnings on standard error. */
-  readonly logger?: FlowLogger
-}
-
-/** Options of {@link Flow.process}. */
-export interface ProcessOptions {
-  /** Milliseconds until the task must be finished; Infinity for no limit. Default 5,000. */
-  readonly timeout?: number
-  /** Cancels the task when it is aborted. */
-  readonly signal?: AbortSignal
-  /** 0 (lowest, the default) to `queuePriorities` - 1; larger numbers are taken as the highest. */
-  readonly priority?: number
-}
-
-/** Options of {@link Flow.start}. */
-export interface StartOptions {
-  /** Milliseconds until every worker must be ready. Default 300,000. */
-  readonly timeout?: number
-}
-
-/** Options of {@link Flow.stop}. */
-export interface StopOptions {
-  /** Finish what is admitted (default), or fail it at once. */
-  readonly graceful?: boolean
-  /** Milliseconds for all of it; then workers are ended by force. Default 10,000. */
-  readonly timeout?: number
-}
-
-const flowRules = {
-  memory: integer(4096),
-  maxPending: integer(1, 131_072),
-  queuePriorities: integer(1, 32),
-  payloadThreshold: integer(1),
-  spin: finiteDuration(0),
-  logger: object,
-} as const
-
-const processRules = { timeout: duration(0), signal: signalRule, priority: integer(0) } as const
-const startRules = { timeout: finiteDuration(0) } as const
-const stopRules = {
-  graceful: { expects: 'true or false', accepts: (value: unknown) => typeof value === 'boolean' },
-  timeout: finiteDuration(0),
-} as const
-
 /** The client that lives in the process that started the flow. */
 const PARENT_CLIENT = 0
 const NO_OPTIONS: ProcessOptions = Object.freeze({})
-
-const warnings: FlowLogger = {
-  info: () => undefined,
-  warn: (_, message) => process.stderr.write(`[aqueduct] ${message}\n`),
-  error: (_, message) => process.stderr.write(`[aqueduct] ${message}\n`),
-}
 
 /**
  * A pipeline of steps, each in worker processes of its own, joined by queues in shared memory.
@@ -121,7 +53,7 @@ const warnings: FlowLogger = {
 export class Flow<Task extends BaseTask> implements AsyncDisposable {
   readonly #steps: readonly FlowStep<Task>[]
   readonly #names: readonly string[]
-  readonly #options: Required<Omit<FlowOptions, 'logger'>> & { readonly logger: FlowLogger }
+  readonly #options: Required<FlowOptions>
   readonly #taskClasses = new Map<unknown, number>()
   readonly #output = new OutputLabeller()
   #state: FlowState = 'created'
@@ -138,25 +70,13 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
     steps: readonly (FlowStep<Task> | HandlerConstructor<Task, []>)[],
     options: FlowOptions = {},
   ) {
-    if (!isNodeRecent()) {
-      throw new AqueductError(
-        'AQ_UNSUPPORTED',
-        `aqueduct-ts needs Node 22.18 or later; this is ${process.version}`,
-      )
-    }
-    if (process.platform !== 'linux') {
-      throw new AqueductError(
-        'AQ_UNSUPPORTED',
-        `aqueduct-ts needs Linux for its shared memory; this is ${process.platform}`,
-      )
-    }
+    checkPlatform()
     if (!Array.isArray(steps) || steps.length === 0) {
       throw new InvalidOptionError(
         'steps',
         'a flow needs at least one step: new Flow([new FlowStep(MyHandler)])',
       )
     }
-    checkOptions('the flow', options, flowRules)
     this.#steps = steps.map((step: FlowStep<Task> | HandlerConstructor<Task, []>) =>
       // A bare class has no step of its own yet; what its `task` names is checked by the step.
       step instanceof FlowStep ? step : new FlowStep(step as HandlerClass<Task, []>),
@@ -170,14 +90,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
       }
     }
     checkConditions(this.#steps)
-    this.#options = {
-      memory: options.memory ?? defaultMemory(),
-      maxPending: options.maxPending ?? flowDefaults.maxPending,
-      queuePriorities: options.queuePriorities ?? flowDefaults.priorities,
-      payloadThreshold: options.payloadThreshold ?? flowDefaults.payloadThreshold,
-      spin: options.spin ?? flowDefaults.spin,
-      logger: options.logger ?? warnings,
-    }
+    this.#options = resolveOptions(options)
   }
 
   get state(): FlowState {
@@ -439,43 +352,6 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
   }
 }
 
-function isNodeRecent(): boolean {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  return major > 22 || (major === 22 && minor >= 18)
-}
-
-/** A condition is evaluated where the task is: in the workers of the steps before. Their task classes need the method too. */
-function checkConditions(steps: readonly FlowStep<never>[]): void {
-  steps.forEach(({ options: { name, handleCondition } }, index) => {
-    if (handleCondition === undefined) return
-    for (const { handler } of steps.slice(0, index)) {
-      for (const taskClass of taskClassesOf(handler)) {
-        const method: unknown = (taskClass.prototype as unknown as Record<string, unknown>)[
-          handleCondition
-        ]
-        if (typeof method === 'function') continue
-        throw new InvalidOptionError(
-          'handleCondition',
-          `step ${name}: '${handleCondition}' is asked by the workers of ${handler.name}, whose task class ${taskClass.name} has no such method`,
-        )
-      }
-    }
-  })
-}
-
-/** Index of the class among `known` that `taskClass` is or extends most closely, or -1. */
-function nearest(known: readonly unknown[], taskClass: unknown): number {
-  for (
-    let ancestor = taskClass;
-    typeof ancestor === 'function';
-    ancestor = Object.getPrototypeOf(ancestor)
-  ) {
-    const index = known.indexOf(ancestor)
-    if (index >= 0) return index
-  }
-  return -1
-}
-
 function uniqueNames(names: readonly string[]): string[] {
   const seen = new Map<string, number>()
   return names.map((name) => {
@@ -483,19 +359,4 @@ function uniqueNames(names: readonly string[]): string[] {
     seen.set(name, count)
     return count === 1 ? name : `${name}#${count}`
   })
-}
-
-function defaultMemory(): number {
-  const constrained = process.constrainedMemory()
-  const available = constrained > 0 && constrained < totalmem() ? constrained : totalmem()
-  return Math.floor(available * flowDefaults.memoryShare)
-}
-
-/** `#private` state stays behind when a task travels; where the source shows it, say so once. */
-function warnOfPrivateState(taskClass: { readonly name: string }): void {
-  if (!/[{;}\s]#[\p{ID_Start}$_]/u.test(Function.prototype.toString.call(taskClass))) return
-  process.emitWarning(
-    `${taskClass.name} has #private members: they do not travel to workers, where using them throws`,
-    { code: 'AQ_PRIVATE_STATE' },
-  )
 }

@@ -1,12 +1,12 @@
-export {
-  Flow,
-  type FlowLogger,
-  type FlowOptions,
-  type FlowState,
-  type ProcessOptions,
-  type StartOptions,
-  type StopOptions,
-} from './flow.ts'
+export { Flow } from './flow.ts'
+export type {
+  FlowLogger,
+  FlowOptions,
+  FlowState,
+  ProcessOptions,
+  StartOptions,
+  StopOptions,
+} from './flow-options.ts'
 export { FlowStep, type ConditionName, type FlowStepOptions, type ResolvedStep } from './step.ts'
 export {
   BaseTask,

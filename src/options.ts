@@ -10,6 +10,9 @@ export interface Rule {
 const isNumber = (value: unknown): value is number =>
   typeof value === 'number' && !Number.isNaN(value)
 
+/** The options that there are, by name. */
+export type Rules = Readonly<Record<string, Rule>>
+
 export const integer = (min: number, max: number = Number.MAX_SAFE_INTEGER): Rule => ({
   expects:
     max === Number.MAX_SAFE_INTEGER
@@ -49,11 +52,7 @@ export const signal: Rule = {
 }
 
 /** Checks options against their rules. Throws {@link InvalidOptionError} naming the option, its value and the way out. */
-export function checkOptions(
-  where: string,
-  options: object,
-  rules: Readonly<Record<string, Rule>>,
-): void {
+export function checkOptions(where: string, options: object, rules: Rules): void {
   for (const name of Object.keys(options)) {
     const value: unknown = (options as Record<string, unknown>)[name]
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined

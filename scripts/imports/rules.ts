@@ -20,7 +20,10 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 // A room is the folder of its name, but for these.
 const files = new Map([
   ['errors', '^src/errors[.]ts$'],
-  ['user', '^src/(flow|step|task|handler|stats|options|defaults)[.]ts$'],
+  [
+    'user',
+    '^src/(flow|flow-options|step|task|task-classes|handler|stats|platform|options|defaults)[.]ts$',
+  ],
   ['index', '^src/index[.]ts$'],
 ])
 

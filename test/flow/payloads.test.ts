@@ -4,7 +4,13 @@ import fastify from 'fastify'
 import { expect, test } from 'vitest'
 import { Flow, type FlowOptions, FlowStep } from '../../src/index.ts'
 import { ImageTask, KeepingHandler, NegativeHandler, ReferenceHandler } from '../fixtures/images.ts'
-import { type Isolation, describeIsolations, started, turn } from '../support/flow.ts'
+import {
+  type Isolation,
+  describeIsolations,
+  started,
+  turn,
+  handsOutViews,
+} from '../support/flow.ts'
 
 const MiB = 2 ** 20
 
@@ -18,9 +24,6 @@ const flowOf = (
 /** Whether all bytes are `byte`: compared at once, a loop over megabytes would take the test's time. */
 const isFilledWith = (bytes: Uint8Array, byte: number): boolean =>
   Buffer.alloc(bytes.length, byte).equals(bytes)
-
-/** Before V8 13 callers get copies of payloads, which are nobody's to empty. */
-const handsOutViews = Number(process.versions.v8.split('.')[0]) >= 13
 
 describeIsolations('no reader sees the memory of another', (isolation) => {
   test.runIf(handsOutViews)(

@@ -3,7 +3,7 @@ import { BaseTask, Flow, FlowStep } from '../../src/index.ts'
 import { EchoHandler, GrowingHandler, SpoilingHandler, ValueTask } from '../fixtures/values.ts'
 import { WorkHandler, WorkTask } from '../fixtures/work.ts'
 import { Gate } from '../support/flow-gate.ts'
-import { describeIsolations, rejection, started } from '../support/flow.ts'
+import { describeIsolations, rejection, started, handsOutViews } from '../support/flow.ts'
 
 const MiB = 2 ** 20
 
@@ -194,13 +194,20 @@ describeIsolations('what travels with a task', (isolation) => {
     )
     await rejection(flow.process(new ValueTask(3 * MiB)))
     const held = await flow.process(new ValueTask(MiB / 2))
-    await rejection(flow.process(new ValueTask(0.7 * MiB), { timeout: 300 }))
+    const late = flow.process(new ValueTask(0.7 * MiB), { timeout: 300 })
+    // Where results are copied (Node 22), a result that is held takes no shared memory.
+    if (handsOutViews) await rejection(late)
+    else (await late).release()
     expect(held.echo).toStrictEqual(new Uint8Array(MiB / 2).fill(7))
     held.release()
     const task = await flow.process(new ValueTask(0.7 * MiB))
     task.release()
     expect(flow.stats().memory.blocksInUse).toBe(0)
-    expect(flow.stats().tasks).toMatchObject({ admitted: 4, completed: 2, pending: 0 })
+    expect(flow.stats().tasks).toMatchObject({
+      admitted: 4,
+      completed: handsOutViews ? 2 : 3,
+      pending: 0,
+    })
   })
 
   test('a task waits for memory that another one holds, and goes on when it is released', async () => {

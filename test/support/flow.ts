@@ -119,3 +119,6 @@ export class Journal extends EventEmitter<{ info: []; warn: []; error: [] }> imp
     if (this.listenerCount(level) > 0) this.emit(level)
   }
 }
+
+/** Whether callers get views of shared memory; where V8 cannot guard those (Node 22), they get copies. */
+export const handsOutViews = Number(process.versions.v8.split('.')[0]) >= 13
