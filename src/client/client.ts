@@ -312,6 +312,8 @@ export class Client {
   }
 
   #onDeadline(pending: Pending): void {
+    this.#drain() // what a worker has said of the task by now counts
+    if (pending.settled) return
     const { slot, timeout } = pending
     const starved =
       slot < 0 ? this.#admission.lacksMemory : this.#control.tasks.waitsForMemory(slot)

@@ -55,9 +55,6 @@ export const OUTCOME_TIMED_OUT = 2
 export const OUTCOME_CANCELLED = 3
 export const OUTCOME_WORKER_DIED = 4 // `detail` names the worker
 
-/** What a worker that waits for memory leaves in the slot's DETAIL; no number of a death. */
-const WAITS_FOR_MEMORY = -1
-
 // A slot's words.
 const STATE = 0
 const CANCEL = 1 // 1 once the caller has gone; written by the client
@@ -70,7 +67,8 @@ const QUEUED_AT = 8 // float64, ms since the flow's birth: when it entered the q
 const FIRST_BLOCK = 10 // head of the list of blocks that the slot owns, plus one
 const TARGET = 11 // the step in whose queue it is, or is about to be
 const HALF = 12 // two words for each half: its length in bytes; the block that holds it plus one, or 0
-const TIMINGS = 16
+const LACKS_MEMORY = 16 // 1 while a worker waits for memory to hand the task over, and if it has waited in vain; written by the worker
+const TIMINGS = 18 // past a spare word
 
 /** Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size. */
 const TIMING_WORDS = 4
@@ -144,6 +142,7 @@ export class TaskTable {
     words[at + PRIORITY] = priority
     words[at + OUTCOME] = OUTCOME_COMPLETED
     words[at + DETAIL] = 0
+    words[at + LACKS_MEMORY] = 0
     this.#doubles[(at + DEADLINE) >> 1] = deadline
     for (let step = 0; step < this.geometry.steps; step++) {
       words[at + TIMINGS + step * TIMING_WORDS + 3] = 0
@@ -193,13 +192,13 @@ export class TaskTable {
     return this.#words[this.#at(slot) + DETAIL]!
   }
 
-  /** Says that a worker cannot hand the task over for want of memory: its caller hears of that at the deadline. */
-  setWaitsForMemory(slot: number): void {
-    this.#words[this.#at(slot) + DETAIL] = WAITS_FOR_MEMORY
+  /** Says whether a worker cannot hand the task over for want of memory: its caller hears of that at the deadline. */
+  setWaitsForMemory(slot: number, waits: boolean): void {
+    this.#words[this.#at(slot) + LACKS_MEMORY] = waits ? 1 : 0
   }
 
   waitsForMemory(slot: number): boolean {
-    return this.#words[this.#at(slot) + DETAIL] === WAITS_FOR_MEMORY
+    return this.#words[this.#at(slot) + LACKS_MEMORY] === 1
   }
 
   setOutcome(slot: number, outcome: number, detail = 0): void {

@@ -158,7 +158,7 @@ export class Delivery {
     const { tasks, queues, blocks, actor } = this.#control
     this.#sleeper.arm()
     if (obstacle === 'memory') {
-      tasks.setWaitsForMemory(slot)
+      tasks.setWaitsForMemory(slot, true)
       blocks.wait()
     } else {
       queues[this.#fullStep]!.waitForRoom(actor)
@@ -203,6 +203,7 @@ export class Delivery {
     }
     this.#payloads.unlinkUnmarked(slot, generation)
     tasks.setTarget(slot, next, now)
+    tasks.setWaitsForMemory(slot, false)
     const moved = tasks.move(
       slot,
       stateWord(RUNNING, actor, claim.generation),
