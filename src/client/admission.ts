@@ -1,6 +1,7 @@
 import { toError } from '../errors.ts'
 import { FieldEncoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
+import { writeFields } from '../transport/fields.ts'
 import { MemoryExhausted } from '../transport/payloads.ts'
 import { QUEUED, generationOfState, nextGeneration, stateWord } from '../transport/task-table.ts'
 import type { GarbageRelief } from './garbage.ts'
@@ -150,20 +151,22 @@ export class Admission {
   /** Says what is missing when the task cannot be admitted now. */
   #admit(pending: Pending): Refusal | undefined {
     const { tasks, queues, clock, actor } = this.#control
+    const results = this.#results
     const queue = queues[pending.firstStep]!
     const slot = this.#slots.next()
     if (slot === undefined) return 'slot'
     if (!queue.hasRoom(pending.priority)) return 'room'
     const generation = nextGeneration(generationOfState(tasks.word(slot)))
     try {
-      this.#write(slot, generation, pending.task)
+      results.begin(slot, generation)
+      writeFields(this.#control, this.#encoder, slot, generation, pending.task, results)
     } catch (error) {
-      this.#results.abandon(slot)
+      results.abandon(slot)
       if (error instanceof MemoryExhausted) return 'memory'
       this.#events.onRefused(pending, toError(error))
       return undefined
     }
-    this.#slots.take(pending, this.#results.takeLent())
+    this.#slots.take(pending, results.takeLent())
     tasks.describe(slot, pending.taskClass, pending.priority, pending.deadline)
     tasks.setTarget(slot, pending.firstStep, clock.now())
     tasks.set(slot, stateWord(QUEUED, actor, generation))
@@ -171,22 +174,6 @@ export class Admission {
     if (queue.needsWake()) this.#planWake(pending.firstStep)
     this.#events.onAdmitted()
     return undefined
-  }
-
-  #write(slot: number, generation: number, task: object): void {
-    const { tasks, leases } = this.#control
-    this.#results.begin(slot, generation)
-    const start = tasks.fieldsStart(slot, generation)
-    const end = start + tasks.geometry.inlineBytes
-    const length = this.#encoder.encode(task, tasks.bytes, start, end, this.#results)
-    if (length >= 0) {
-      tasks.setFields(slot, generation, length, -1)
-      return
-    }
-    const { overflow } = this.#encoder
-    const block = this.#results.allocate(overflow.byteLength)
-    leases.withBytes(block, 0, overflow.byteLength, (bytes) => bytes.set(overflow))
-    tasks.setFields(slot, generation, overflow.byteLength, block)
   }
 
   /** Rings for all tasks of this turn at once. */

@@ -16,6 +16,7 @@ import {
   TASKS,
   TIMED_OUT,
 } from '../metrics/counters.ts'
+import { BellReader } from '../transport/bell-reader.ts'
 import type { Control } from '../transport/control.ts'
 import { generationOf, slotOf } from '../transport/ring.ts'
 import { Spinner } from '../transport/spinner.ts'
@@ -27,7 +28,6 @@ import {
   stateOf,
 } from '../transport/task-table.ts'
 import { Admission } from './admission.ts'
-import { ClientBell } from './client-bell.ts'
 import { Deadlines } from './deadlines.ts'
 import { GarbageRelief } from './garbage.ts'
 import { type DeathReport, type Finished, OutcomeReader } from './outcome-reader.ts'
@@ -76,7 +76,7 @@ export class Client {
   readonly #admission: Admission
   readonly #outcomes: OutcomeReader
   readonly #deadlines: Deadlines<Pending>
-  readonly #bell: ClientBell
+  readonly #bell: BellReader
   readonly #spinner: Spinner
   readonly #relief: GarbageRelief
   readonly #counters: Counters
@@ -117,7 +117,7 @@ export class Client {
       (pending) => this.#onDeadline(pending),
       !control.isClockManual,
     )
-    this.#bell = new ClientBell(options.bell, () => this.#onBell())
+    this.#bell = new BellReader(options.bell, () => this.#onBell())
     control.bells.arm(control.actor)
   }
 

@@ -9,6 +9,7 @@ import {
 } from '../errors.ts'
 import { FieldDecoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
+import { readFields } from '../transport/fields.ts'
 import { type ErrorRecord, fromErrorRecord } from '../transport/protocol.ts'
 import {
   OUTCOME_FAILED,
@@ -96,14 +97,8 @@ export class OutcomeReader {
   }
 
   #decodeInto(target: object, slot: number, generation: number): void {
-    const { tasks, leases } = this.#control
     this.#results.beginOpening(slot)
-    const length = tasks.fieldsLength(slot, generation)
-    const block = tasks.fieldsBlock(slot, generation)
-    const read = (bytes: Uint8Array, start: number): void =>
-      this.#decoder.decodeInto(target, bytes, start, length, this.#results, true)
-    if (block < 0) read(tasks.bytes, tasks.fieldsStart(slot, generation))
-    else leases.withBytes(block, 0, length, (bytes) => read(bytes, 0))
+    readFields(this.#control, this.#decoder, slot, generation, target, this.#results, true)
   }
 }
 

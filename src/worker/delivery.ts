@@ -1,6 +1,7 @@
 import { OutOfMemoryError } from '../errors.ts'
 import type { FieldEncoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
+import { writeFields } from '../transport/fields.ts'
 import { MemoryExhausted, type Payloads } from '../transport/payloads.ts'
 import {
   CLAIMED,
@@ -219,24 +220,8 @@ export class Delivery {
 
   /** Writes fields for a generation that does not count yet. */
   #write(slot: number, generation: number, fields: object): void {
-    const { tasks, leases } = this.#control
     this.#payloads.begin(slot, generation, this.#step + 1)
-    const start = tasks.fieldsStart(slot, generation)
-    const length = this.#encoder.encode(
-      fields,
-      tasks.bytes,
-      start,
-      start + tasks.geometry.inlineBytes,
-      this.#payloads,
-    )
-    if (length >= 0) {
-      tasks.setFields(slot, generation, length, -1)
-      return
-    }
-    const { overflow } = this.#encoder
-    const block = this.#payloads.allocate(overflow.byteLength)
-    leases.withBytes(block, 0, overflow.byteLength, (bytes) => bytes.set(overflow))
-    tasks.setFields(slot, generation, overflow.byteLength, block)
+    writeFields(this.#control, this.#encoder, slot, generation, fields, this.#payloads)
   }
 
   #finish({ slot, generation }: Claim, outcome: number): void {

@@ -1,5 +1,6 @@
 import type { FieldDecoder, FieldEncoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
+import { readFields } from '../transport/fields.ts'
 import { Payloads } from '../transport/payloads.ts'
 import { Spinner } from '../transport/spinner.ts'
 import {
@@ -227,27 +228,14 @@ export class StepLoop {
   }
 
   #decode(batch: readonly Claim[], claims: Claim[], into: object[]): void {
-    const { tasks, leases } = this.#control
+    const control = this.#control
+    const { tasks } = control
     for (const claim of batch) {
       const { slot, generation } = claim
       try {
         const task = this.#options.rebuild(tasks.taskClass(slot))
         this.#payloads.begin(slot, generation, this.#options.step + 1)
-        const length = tasks.fieldsLength(slot, generation)
-        const block = tasks.fieldsBlock(slot, generation)
-        if (block < 0) {
-          this.#decoder.decodeInto(
-            task,
-            tasks.bytes,
-            tasks.fieldsStart(slot, generation),
-            length,
-            this.#payloads,
-          )
-        } else {
-          leases.withBytes(block, 0, length, (bytes) =>
-            this.#decoder.decodeInto(task, bytes, 0, length, this.#payloads),
-          )
-        }
+        readFields(control, this.#decoder, slot, generation, task, this.#payloads, false)
         into.push(task)
         claims.push(claim)
       } catch (error) {

@@ -1,4 +1,4 @@
-import { Socket } from 'node:net'
+import { BellReader } from '../transport/bell-reader.ts'
 import type { Control } from '../transport/control.ts'
 
 /**
@@ -7,28 +7,14 @@ import type { Control } from '../transport/control.ts'
  */
 export class Sleeper {
   readonly #control: Control
-  readonly #socket: Socket
+  readonly #bell: BellReader
   #sleeping: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
   #timerAt = Infinity
 
   constructor(control: Control, readEnd: number) {
     this.#control = control
-    const buffer = Buffer.alloc(64)
-    this.#socket = new Socket({
-      fd: readEnd,
-      readable: true,
-      writable: false,
-      onread: {
-        buffer,
-        callback: () => {
-          this.wakeAll()
-          return true
-        },
-      },
-    })
-    this.#socket.on('error', () => this.wakeAll())
-    this.#socket.resume()
+    this.#bell = new BellReader(readEnd, () => this.wakeAll())
   }
 
   /** Whether some loop of the worker sleeps. */
@@ -74,6 +60,6 @@ export class Sleeper {
 
   close(): void {
     clearTimeout(this.#timer)
-    this.#socket.destroy()
+    this.#bell.close()
   }
 }

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net'
 
-/** The read end of a client's bell in its event loop. */
-export class ClientBell {
+/** The read end of an actor's bell in its event loop. */
+export class BellReader {
   readonly #socket: Socket
 
   constructor(readEnd: number, onRing: () => void) {
