@@ -13,6 +13,12 @@ import {
 /** Where a flow is in its life. `failed`: a step's workers could not be kept alive. */
 export type FlowState = 'created' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
 
+/** What a flow emits. */
+export interface FlowEvents {
+  /** The flow has entered another state. */
+  state: [state: FlowState]
+}
+
 /** Where a flow tells what happened. pino's interface; the console's methods fit as well. */
 export interface FlowLogger {
   info(data: object, message: string): void

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
 import {
@@ -10,6 +11,7 @@ import {
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { libc } from './memory/libc.ts'
 import {
+  type FlowEvents,
   type FlowOptions,
   type FlowState,
   type ProcessOptions,
@@ -50,7 +52,10 @@ const NO_OPTIONS: ProcessOptions = Object.freeze({})
  * const { sum } = await flow.process(new SumTask(10), { timeout: 5_000 })
  * ```
  */
-export class Flow<Task extends BaseTask> implements AsyncDisposable {
+export class Flow<Task extends BaseTask>
+  extends EventEmitter<FlowEvents>
+  implements AsyncDisposable
+{
   readonly #steps: readonly FlowStep<Task>[]
   readonly #names: readonly string[]
   readonly #options: Required<FlowOptions>
@@ -70,6 +75,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
     steps: readonly (FlowStep<Task> | HandlerConstructor<Task, []>)[],
     options: FlowOptions = {},
   ) {
+    super()
     checkPlatform()
     if (!Array.isArray(steps) || steps.length === 0) {
       throw new InvalidOptionError(
@@ -165,7 +171,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
    */
   async stop(options: StopOptions = {}): Promise<void> {
     checkOptions('stop()', options, stopRules)
-    if (this.#state === 'created') this.#state = 'stopped'
+    if (this.#state === 'created') this.#enter('stopped')
     if (this.#state === 'stopped') return this.#stopped
     if (this.#state === 'starting') {
       this.#supervisor?.abandonStart()
@@ -208,6 +214,11 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
         bytesMax: this.#options.memory,
       },
     }
+  }
+
+  #enter(state: FlowState): void {
+    this.#state = state
+    this.emit('state', state)
   }
 
   #build(): Supervisor {
@@ -279,22 +290,22 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
   }
 
   async #start(timeout: number): Promise<void> {
-    this.#state = 'starting'
+    this.#enter('starting')
     this.#stopped = this.#lastStats = undefined
     const supervisor = this.#build()
     try {
       await supervisor.start(timeout)
-      this.#state = 'running'
+      this.#enter('running')
     } catch (error) {
       this.#release()
-      this.#state = 'stopped'
+      this.#enter('stopped')
       throw error
     }
   }
 
   async #stop(graceful: boolean, timeout: number): Promise<void> {
     const failed = this.#state === 'failed'
-    this.#state = 'stopping'
+    this.#enter('stopping')
     const until = performance.now() + timeout
     if (graceful && !failed) await this.#drained(timeout)
     else this.#client?.failAll()
@@ -304,7 +315,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
     // Whatever the workers had finished is collected; what they had not is failed.
     this.#client?.failAll()
     this.#release()
-    this.#state = 'stopped'
+    this.#enter('stopped')
   }
 
   /** Lets go of shared memory: what results still lie in goes with the last of them. */
@@ -333,7 +344,7 @@ export class Flow<Task extends BaseTask> implements AsyncDisposable {
   }
 
   #fail(error: Error): void {
-    this.#state = 'failed'
+    this.#enter('failed')
     this.#client?.failAll(() => new StartError(error.message, { cause: error }))
     void this.#supervisor?.kill()
   }

@@ -1,5 +1,6 @@
 export { Flow } from './flow.ts'
 export type {
+  FlowEvents,
   FlowLogger,
   FlowOptions,
   FlowState,
