@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 /** Values that apply where an option is not given. One line each, with its unit. */
 export const flowDefaults: {
   readonly maxPending: number
+  readonly maxClients: number
   readonly priorities: number
   readonly payloadThreshold: number
   readonly inlineBytes: number
@@ -13,6 +14,7 @@ export const flowDefaults: {
   readonly stopTimeout: number
 } = Object.freeze({
   maxPending: 16_384, // tasks
+  maxClients: 8, // processes that may be attached, for a flow with an address
   priorities: 1, // classes
   payloadThreshold: 32_768, // bytes: smaller binary fields travel beside the others
   inlineBytes: 2_048, // bytes of encoded fields that fit beside a task's header

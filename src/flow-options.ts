@@ -1,6 +1,9 @@
 import { totalmem } from 'node:os'
 import { flowDefaults } from './defaults.ts'
+import { InvalidOptionError } from './errors.ts'
+import { MAX_SLOTS } from './transport/ring.ts'
 import {
+  type Rule,
   type Rules,
   checkOptions,
   duration,
@@ -30,8 +33,18 @@ export interface FlowLogger {
 export interface FlowOptions {
   /** Cap of the shared memory for payloads, in bytes. Default: a quarter of what the process may use. */
   readonly memory?: number
-  /** Tasks that may be pending at once; more are refused with `QueueFullError`. Default 16,384. */
+  /**
+   * Tasks that each client (this process, and each that attaches) may have pending at once; more are refused with
+   * `QueueFullError`. Default 16,384, less where many clients may attach.
+   */
   readonly maxPending?: number
+  /**
+   * Name under which web processes of the same user on the same machine attach to the flow with a `FlowClient`. One flow
+   * at a time can have it. Default: none, the flow serves its own process only.
+   */
+  readonly address?: string
+  /** How many clients may be attached at once, beside the flow's own process. Default 8 with an `address`. */
+  readonly maxClients?: number
   /** Number of priority classes, 0 (lowest) to n - 1. Default 1. */
   readonly queuePriorities?: number
   /** Binary fields of at least so many bytes lie in shared memory. Default 32 KiB. */
@@ -66,14 +79,22 @@ export interface StopOptions {
   readonly timeout?: number
 }
 
+/** What the name of a flow's socket looks like. */
+export const addressRule: Rule = {
+  expects: 'a name of 1 to 64 characters',
+  accepts: (value) => typeof value === 'string' && value.length > 0 && value.length <= 64,
+}
+
 const flowRules = {
   memory: integer(4096),
   maxPending: integer(1, 131_072),
+  address: addressRule,
+  maxClients: integer(1, 255),
   queuePriorities: integer(1, 32),
   payloadThreshold: integer(1),
   spin: finiteDuration(0),
   logger: object,
-} as const
+} satisfies Rules
 
 export const processRules: Rules = { timeout: duration(0), signal, priority: integer(0) }
 export const startRules: Rules = { timeout: finiteDuration(0) }
@@ -82,18 +103,41 @@ export const stopRules: Rules = {
   timeout: finiteDuration(0),
 }
 
-const warnings: FlowLogger = {
+/** The logger of those who give none. */
+export const warnings: FlowLogger = {
   info: () => undefined,
   warn: (_, message) => process.stderr.write(`[aqueduct] ${message}\n`),
   error: (_, message) => process.stderr.write(`[aqueduct] ${message}\n`),
 }
 
+/** A flow's options, defaults filled in. */
+export interface ResolvedFlow extends Required<Omit<FlowOptions, 'address'>> {
+  readonly address: string | undefined
+}
+
 /** All options, defaults filled in. Throws InvalidOptionError. */
-export function resolveOptions(options: FlowOptions): Required<FlowOptions> {
+export function resolveOptions(options: FlowOptions): ResolvedFlow {
   checkOptions('the flow', options, flowRules)
+  const { address } = options
+  if (address === undefined && options.maxClients !== undefined) {
+    throw new InvalidOptionError(
+      'maxClients',
+      "the flow: 'maxClients' needs an 'address' at which the clients attach",
+    )
+  }
+  const maxClients = address === undefined ? 0 : (options.maxClients ?? flowDefaults.maxClients)
+  const mostPending = Math.floor(MAX_SLOTS / (1 + maxClients))
+  if (options.maxPending !== undefined && options.maxPending > mostPending) {
+    throw new InvalidOptionError(
+      'maxPending',
+      `the flow: with ${maxClients} clients beside its own process each may have ${mostPending} tasks pending at most, not ${options.maxPending}`,
+    )
+  }
   return {
+    address,
+    maxClients,
     memory: options.memory ?? defaultMemory(),
-    maxPending: options.maxPending ?? flowDefaults.maxPending,
+    maxPending: options.maxPending ?? Math.min(flowDefaults.maxPending, mostPending),
     queuePriorities: options.queuePriorities ?? flowDefaults.priorities,
     payloadThreshold: options.payloadThreshold ?? flowDefaults.payloadThreshold,
     spin: options.spin ?? flowDefaults.spin,

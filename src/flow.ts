@@ -1,13 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
-import {
-  InvalidOptionError,
-  InvalidTaskError,
-  NotRunningError,
-  StartError,
-  toError,
-} from './errors.ts'
+import { InvalidOptionError, StartError } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { libc } from './memory/libc.ts'
 import {
@@ -15,19 +9,21 @@ import {
   type FlowOptions,
   type FlowState,
   type ProcessOptions,
+  type ResolvedFlow,
   type StartOptions,
   type StopOptions,
-  processRules,
   resolveOptions,
   startRules,
   stopRules,
 } from './flow-options.ts'
 import { checkOptions } from './options.ts'
 import { checkPlatform } from './platform.ts'
+import { NO_OPTIONS, processTask } from './process-task.ts'
+import { Attachments } from './runtime/attachments.ts'
 import { FlowMemory } from './runtime/memory-files.ts'
 import { OutputLabeller } from './runtime/output.ts'
 import { type StepPlan, Supervisor } from './runtime/supervisor.ts'
-import { type FlowStats, readStepStats } from './stats.ts'
+import { type FlowStats, readStepStats, readTaskCounts } from './stats.ts'
 import { FlowStep, taskClassesOf } from './step.ts'
 import { BaseTask } from './task.ts'
 import { checkConditions, nearest, warnOfPrivateState } from './task-classes.ts'
@@ -37,7 +33,6 @@ import { isFlowWorker, reportFlowStart } from './worker/flow-worker.ts'
 
 /** The client that lives in the process that started the flow. */
 const PARENT_CLIENT = 0
-const NO_OPTIONS: ProcessOptions = Object.freeze({})
 
 /**
  * A pipeline of steps, each in worker processes of its own, joined by queues in shared memory.
@@ -58,7 +53,7 @@ export class Flow<Task extends BaseTask>
 {
   readonly #steps: readonly FlowStep<Task>[]
   readonly #names: readonly string[]
-  readonly #options: Required<FlowOptions>
+  readonly #options: ResolvedFlow
   readonly #taskClasses = new Map<unknown, number>()
   readonly #output = new OutputLabeller()
   #state: FlowState = 'created'
@@ -66,6 +61,7 @@ export class Flow<Task extends BaseTask>
   #client: Client | undefined
   #supervisor: Supervisor | undefined
   #memory: FlowMemory | undefined
+  #attachments: Attachments | undefined
   #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
   #lastStats: FlowStats | undefined
@@ -137,31 +133,7 @@ export class Flow<Task extends BaseTask>
    *   CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError, FlowStoppedError
    */
   process<T extends Task>(task: T, options: ProcessOptions = NO_OPTIONS): Promise<T> {
-    const client = this.#client
-    if (this.#state !== 'running' || client === undefined)
-      return Promise.reject(new NotRunningError(this.#state))
-    if (options !== NO_OPTIONS) {
-      try {
-        checkOptions('process()', options, processRules)
-      } catch (error) {
-        return Promise.reject(toError(error))
-      }
-    }
-    const taskClass = this.#taskClasses.get(task?.constructor)
-    if (taskClass === undefined) return Promise.reject(this.#unknownTask(task))
-    if (!BaseTask.begin(task)) {
-      return Promise.reject(
-        new InvalidTaskError(
-          'this task is being processed already; make one task object per call',
-          'AQ_TASK_IN_FLIGHT',
-        ),
-      )
-    }
-    return client.submit(task, taskClass, {
-      timeout: options.timeout ?? flowDefaults.processTimeout,
-      priority: Math.min(options.priority ?? 0, this.#options.queuePriorities - 1),
-      signal: options.signal,
-    }) as Promise<T>
+    return processTask(this.#client, this.#state, this.#taskClasses, task, options)
   }
 
   /**
@@ -193,18 +165,9 @@ export class Flow<Task extends BaseTask>
   /** The flow in figures, read from shared memory; those of its end once it has stopped. */
   stats(): FlowStats {
     if (this.#lastStats !== undefined) return this.#lastStats
-    const tasks = this.#client?.tally() ?? {
-      admitted: 0,
-      completed: 0,
-      failed: 0,
-      timedOut: 0,
-      cancelled: 0,
-      pending: 0,
-      rejected: 0,
-    }
     const blocks = this.#control?.blocks
     return {
-      tasks,
+      tasks: readTaskCounts(this.#control),
       steps: this.#names.map((name, step) => readStepStats(name, step, this.#control)),
       workers: this.#supervisor?.workers() ?? [],
       memory: {
@@ -224,7 +187,7 @@ export class Flow<Task extends BaseTask>
   #build(): Supervisor {
     const { memory, maxPending, queuePriorities, payloadThreshold, spin, logger } = this.#options
     const shape: FlowShape = {
-      clients: 1,
+      clients: 1 + this.#options.maxClients,
       slotsPerClient: maxPending,
       priorities: queuePriorities,
       inlineBytes: flowDefaults.inlineBytes,
@@ -271,10 +234,34 @@ export class Flow<Task extends BaseTask>
       bell: libc().dup(flowMemory.bells[PARENT_CLIENT]!.read),
       conditions,
       stepNames: names,
-      death: (number) => supervisor.death(number),
       onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, names),
     })
+    this.#attachments = this.#attachmentsOf(flowMemory, control, conditions)
     return supervisor
+  }
+
+  #attachmentsOf(
+    memory: FlowMemory,
+    control: Control,
+    conditions: readonly (string | undefined)[],
+  ): Attachments | undefined {
+    const { address, payloadThreshold, spin, logger } = this.#options
+    if (address === undefined) return undefined
+    const plan = {
+      stepNames: this.#names,
+      conditions,
+      taskClasses: [...this.#taskClasses.keys()].map(
+        (taskClass) => (taskClass as { name: string }).name,
+      ),
+      payloadThreshold,
+      spin,
+    }
+    return new Attachments(control, memory, plan, address, {
+      onAttached: (client, pid) =>
+        logger.info({ client, pid }, `process ${pid} has attached as client ${client}`),
+      onDetached: (client, pid) =>
+        logger.info({ client, pid }, `process ${pid} is client ${client} no more`),
+    })
   }
 
   #plans(spin: number): StepPlan[] {
@@ -294,8 +281,10 @@ export class Flow<Task extends BaseTask>
     this.#stopped = this.#lastStats = undefined
     const supervisor = this.#build()
     try {
+      await this.#attachments?.listen()
       await supervisor.start(timeout)
       this.#enter('running')
+      this.#attachments?.open()
     } catch (error) {
       this.#release()
       this.#enter('stopped')
@@ -322,6 +311,7 @@ export class Flow<Task extends BaseTask>
   #release(): void {
     const memory = this.#memory
     this.#lastStats = this.stats()
+    this.#attachments?.close({ type: 'stopped' })
     // A stuck thread goes on using the memory: then it stays, as long as the process does.
     const unmaps = this.#supervisor?.isEmpty === true
     this.#client?.close(() => {
@@ -331,7 +321,7 @@ export class Flow<Task extends BaseTask>
       this.#control?.close()
       memory?.close()
     }
-    this.#client = this.#control = this.#supervisor = this.#memory = undefined
+    this.#client = this.#control = this.#supervisor = this.#memory = this.#attachments = undefined
   }
 
   async #drained(timeout: number): Promise<void> {
@@ -339,27 +329,16 @@ export class Flow<Task extends BaseTask>
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, timeout)
     })
-    await Promise.race([this.#client?.whenIdle(), late])
+    const drained = Promise.all([this.#client?.whenIdle(), this.#attachments?.drain()])
+    await Promise.race([drained, late])
     clearTimeout(timer)
   }
 
   #fail(error: Error): void {
     this.#enter('failed')
+    this.#attachments?.close({ type: 'failed', message: error.message })
     this.#client?.failAll(() => new StartError(error.message, { cause: error }))
     void this.#supervisor?.kill()
-  }
-
-  #unknownTask(task: unknown): InvalidTaskError {
-    const given =
-      typeof task === 'object' && task !== null
-        ? `a ${task.constructor?.name ?? 'object'}`
-        : String(task)
-    const known = [...this.#taskClasses.keys()]
-      .map((taskClass) => (taskClass as { name: string }).name)
-      .join(', ')
-    return new InvalidTaskError(
-      `the flow handles tasks of ${known}, not ${given}; a handler names every class of its tasks in its \`task\``,
-    )
   }
 }
 

@@ -1,4 +1,5 @@
 export { Flow } from './flow.ts'
+export { FlowClient, type FlowClientOptions } from './flow-client.ts'
 export type {
   FlowEvents,
   FlowLogger,
@@ -22,7 +23,7 @@ export {
   type HandlerConstructor,
   type StartContext,
 } from './handler.ts'
-export type { FlowStats, StepStats } from './stats.ts'
+export type { FlowStats, StepStats, TaskCounts } from './stats.ts'
 export { isFlowWorker } from './worker/flow-worker.ts'
 export {
   AqueductError,

@@ -46,6 +46,12 @@ export const object: Rule = {
   expects: 'an object',
   accepts: (value) => typeof value === 'object' && value !== null,
 }
+export const classes: Rule = {
+  expects: 'a class, or an array of classes',
+  accepts: (value) =>
+    typeof value === 'function' ||
+    (Array.isArray(value) && value.length > 0 && value.every((it) => typeof it === 'function')),
+}
 export const signal: Rule = {
   expects: 'an AbortSignal',
   accepts: (value) => value instanceof AbortSignal,

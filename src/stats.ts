@@ -1,5 +1,7 @@
 import {
   BATCHES,
+  CANCELLED,
+  COMPLETED,
   Counters,
   Distribution,
   EXPIRED,
@@ -8,7 +10,9 @@ import {
   HANDLE_MS,
   QUEUE_HISTOGRAM,
   QUEUE_MS,
+  REJECTED,
   TASKS,
+  TIMED_OUT,
 } from './metrics/counters.ts'
 import type { WorkerReport } from './runtime/supervisor.ts'
 import { type Control, workerActor } from './transport/control.ts'
@@ -31,18 +35,22 @@ export interface StepStats {
   readonly meanBatchSize: number
 }
 
+/** What became of tasks. */
+export interface TaskCounts {
+  readonly admitted: number
+  readonly completed: number
+  readonly failed: number
+  readonly timedOut: number
+  readonly cancelled: number
+  readonly pending: number
+  /** Refused with `QueueFullError`, and not among the admitted. */
+  readonly rejected: number
+}
+
 /** A flow in figures. */
 export interface FlowStats {
-  /** admitted = completed + failed + timedOut + cancelled + pending, at every moment. */
-  readonly tasks: {
-    readonly admitted: number
-    readonly completed: number
-    readonly failed: number
-    readonly timedOut: number
-    readonly cancelled: number
-    readonly pending: number
-    readonly rejected: number
-  }
+  /** Of all clients: admitted = completed + failed + timedOut + cancelled + pending, exactly when they are at rest. */
+  readonly tasks: TaskCounts
   readonly steps: readonly StepStats[]
   readonly workers: readonly WorkerReport[]
   readonly memory: {
@@ -56,6 +64,21 @@ export interface FlowStats {
 }
 
 const mean = (sum: number, count: number): number => (count > 0 ? sum / count : 0)
+
+/** Sums the books of all clients. All zero without shared memory: the flow has not been started. */
+export function readTaskCounts(control: Control | undefined): TaskCounts {
+  const sum = (index: number): number => {
+    let total = 0
+    for (let client = 0; client < (control?.shape.clients ?? 0); client++) {
+      total += new Counters(control!.words, control!.metricsStart(client)).get(index)
+    }
+    return total
+  }
+  const [completed, failed, timedOut] = [sum(COMPLETED), sum(FAILED), sum(TIMED_OUT)]
+  const [admitted, cancelled, rejected] = [sum(TASKS), sum(CANCELLED), sum(REJECTED)]
+  const pending = admitted - completed - failed - timedOut - cancelled
+  return { admitted, completed, failed, timedOut, cancelled, pending, rejected }
+}
 
 /** Sums the counters of a step's workers. All zero without shared memory: the flow has not been started. */
 export function readStepStats(name: string, step: number, control: Control | undefined): StepStats {

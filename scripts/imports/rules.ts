@@ -9,7 +9,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   transport: ['errors', 'memory'],
   worker: ['errors', 'memory', 'metrics', 'transport'],
   client: ['errors', 'memory', 'metrics', 'transport'],
-  runtime: ['errors', 'memory', 'transport'],
+  runtime: ['errors', 'memory', 'metrics', 'transport'],
   user: ['errors', 'memory', 'metrics', 'transport', 'worker', 'client', 'runtime'],
   index: ['user', 'errors', 'worker'],
   integrations: ['index'],
@@ -22,7 +22,7 @@ const files = new Map([
   ['errors', '^src/errors[.]ts$'],
   [
     'user',
-    '^src/(flow|flow-options|step|task|task-classes|handler|stats|platform|options|defaults)[.]ts$',
+    '^src/(flow|flow-client|flow-options|process-task|step|task|task-classes|handler|stats|platform|options|defaults)[.]ts$',
   ],
   ['index', '^src/index[.]ts$'],
 ])

@@ -30,7 +30,7 @@ import {
 import { Admission } from './admission.ts'
 import { Deadlines } from './deadlines.ts'
 import { GarbageRelief } from './garbage.ts'
-import { type DeathReport, type Finished, OutcomeReader } from './outcome-reader.ts'
+import { type Finished, OutcomeReader } from './outcome-reader.ts'
 import { Pending, type SubmitOptions } from './pending.ts'
 import { Results } from './results.ts'
 import { Slots } from './slots.ts'
@@ -45,12 +45,11 @@ export interface ClientOptions {
   /** Per step, the name of the task's method that says whether it wants the step. */
   readonly conditions: readonly (string | undefined)[]
   readonly stepNames: readonly string[]
-  readonly death: (number: number) => DeathReport | undefined
   /** Called just before a task's promise is settled. */
   readonly onSettled: (task: object, finished: Finished | undefined) => void
 }
 
-/** The client's books. */
+/** The books of a client, or of all. */
 export interface Tally {
   readonly admitted: number
   readonly completed: number
@@ -80,6 +79,8 @@ export class Client {
   readonly #spinner: Spinner
   readonly #relief: GarbageRelief
   readonly #counters: Counters
+  /** What the counters showed when this client came: its place may have been another's. */
+  readonly #before: Readonly<Record<number, number>>
   #pending = 0
   #onIdle: (() => void) | undefined
   #polling = false
@@ -92,8 +93,14 @@ export class Client {
     this.#options = options
     this.#results = new Results(control)
     this.#slots = new Slots(control, this.#results)
-    this.#outcomes = new OutcomeReader(control, this.#results, options.stepNames, options.death)
+    this.#outcomes = new OutcomeReader(control, this.#results, options.stepNames)
     this.#counters = new Counters(control.words, control.metricsStart(control.actor))
+    this.#before = Object.fromEntries(
+      [TASKS, COMPLETED, FAILED, TIMED_OUT, CANCELLED, REJECTED].map((index) => [
+        index,
+        this.#counters.get(index),
+      ]),
+    )
     this.#spinner = new Spinner(options.spin)
     this.#relief = new GarbageRelief({
       heldBlocks: () => this.#results.heldBlocks,
@@ -126,17 +133,22 @@ export class Client {
     return this.#pending
   }
 
+  /** Number of priority classes. */
+  get priorities(): number {
+    return this.#control.shape.priorities
+  }
+
   /** The client's books: admitted = completed + failed + timedOut + cancelled + pending, at every moment. */
   tally(): Tally {
-    const counters = this.#counters
+    const since = (index: number): number => this.#counters.get(index) - (this.#before[index] ?? 0)
     return {
-      admitted: counters.get(TASKS),
-      completed: counters.get(COMPLETED),
-      failed: counters.get(FAILED),
-      timedOut: counters.get(TIMED_OUT),
-      cancelled: counters.get(CANCELLED),
+      admitted: since(TASKS),
+      completed: since(COMPLETED),
+      failed: since(FAILED),
+      timedOut: since(TIMED_OUT),
+      cancelled: since(CANCELLED),
       pending: this.#pending,
-      rejected: counters.get(REJECTED),
+      rejected: since(REJECTED),
     }
   }
 
@@ -190,12 +202,13 @@ export class Client {
   }
 
   /**
-   * Ends the client, after the last worker has ended. `onReleased` is called once the program holds no result any more
-   * that lies in shared memory.
+   * Ends the client: after the last worker has ended, or when the flow goes on without it and takes back what is left.
+   * `onReleased` is called once the program holds no result any more that lies in shared memory.
    */
   close(onReleased: () => void): void {
     this.#closed = true
     this.#results.close(onReleased)
+    this.#slots.forgetLent()
     this.#admission.close()
     this.#deadlines.stop()
     this.#bell.close()

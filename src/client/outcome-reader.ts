@@ -20,14 +20,6 @@ import {
 import type { Pending } from './pending.ts'
 import type { Results } from './results.ts'
 
-/** How a worker that died is described to the callers of its tasks. */
-export interface DeathReport {
-  readonly step: string
-  readonly pid: number
-  readonly code: number | undefined
-  readonly signal: string | undefined
-}
-
 /** What the library keeps in a caller's task once it is finished. */
 export interface Finished {
   /** The leases in which its payloads lie. */
@@ -43,19 +35,12 @@ export class OutcomeReader {
   readonly #control: Control
   readonly #results: Results
   readonly #stepNames: readonly string[]
-  readonly #death: (number: number) => DeathReport | undefined
   readonly #decoder = new FieldDecoder()
 
-  constructor(
-    control: Control,
-    results: Results,
-    stepNames: readonly string[],
-    death: (number: number) => DeathReport | undefined,
-  ) {
+  constructor(control: Control, results: Results, stepNames: readonly string[]) {
     this.#control = control
     this.#results = results
     this.#stepNames = stepNames
-    this.#death = death
   }
 
   /** Fills the caller's task in. */
@@ -77,9 +62,9 @@ export class OutcomeReader {
       case OUTCOME_TIMED_OUT:
         return new TaskTimeoutError(pending.timeout)
       case OUTCOME_WORKER_DIED: {
-        const death = this.#death(this.#control.tasks.detail(slot))
-        const { step = 'unknown', pid = -1, code, signal } = death ?? {}
-        return new WorkerDiedError(step, pid, code, signal)
+        const { tasks, deaths } = this.#control
+        const { step, pid, code, signal } = deaths.get(tasks.detail(slot))
+        return new WorkerDiedError(this.#stepNames[step] ?? 'unknown', pid, code, signal)
       }
       case OUTCOME_FAILED:
         return this.#readHandlerError(slot, generation)

@@ -157,7 +157,10 @@ export class Results implements PayloadOpener, PayloadPlacer {
     if (this.#uses[block]!++ === 0) this.#held++
   }
 
-  /** Says that the flow has ended: its blocks need no bookkeeping any more. Calls `onEmpty` once the program holds none. */
+  /**
+   * Says that the client has ended: its blocks are released by nobody, or by who takes back what it left. Calls `onEmpty`
+   * once the program holds none.
+   */
   close(onEmpty: () => void): void {
     this.#onEmpty = onEmpty
     if (this.#held === 0) onEmpty()

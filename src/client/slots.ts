@@ -85,6 +85,12 @@ export class Slots {
     this.#free.push(slot)
   }
 
+  /** The client has ended: what its tasks borrowed is the program's own again. */
+  forgetLent(): void {
+    for (const blocks of this.#lent.values()) this.#results.giveBack(blocks)
+    this.#lent.clear()
+  }
+
   /** The tasks that hold a slot and whose callers wait. */
   *unsettled(): Generator<Pending> {
     for (const holder of this.#holders) if (holder !== undefined && !holder.settled) yield holder

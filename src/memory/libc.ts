@@ -23,6 +23,13 @@ export interface Libc {
   readonly write: (fd: number, address: number, length: number) => number
   readonly prctl: (option: number, value: number) => number
   readonly getppid: () => number
+  readonly getsockopt: (
+    fd: number,
+    level: number,
+    option: number,
+    value: number[],
+    length: number[],
+  ) => number
 }
 
 let bound: Libc | undefined
@@ -45,6 +52,9 @@ export function libc(): Libc {
     write: self.func('int64_t write(int fd, uintptr_t buffer, size_t length)'),
     prctl: self.func('int prctl(int option, unsigned long value)'),
     getppid: self.func('int getppid()'),
+    getsockopt: self.func(
+      'int getsockopt(int fd, int level, int option, _Out_ int *value, _Inout_ int *length)',
+    ),
   }
   return bound
 }

@@ -21,7 +21,7 @@ export interface StepPlan extends SpawnOptions {
   readonly spin: number
 }
 
-/** The death of a worker, as its tasks' errors tell it. */
+/** The death of a worker. */
 export interface Death extends WorkerExit {
   readonly step: string
   readonly pid: number
@@ -43,8 +43,6 @@ export interface SupervisorEvents {
 
 /** Restarts in a row that end before the worker is ready, until the supervisor gives the step up. */
 const MAX_FAILED_STARTS = 5
-/** Deaths remembered for the errors of their tasks; older ones make place. */
-const MAX_DEATHS = 1024
 /** Milliseconds to wait for workers that were ended by force: a stuck thread never ends. */
 const LAST_GRACE = 5_000
 const FIRST_BACKOFF = 100
@@ -78,8 +76,6 @@ export class Supervisor {
   readonly #conditions: readonly (string | undefined)[]
   readonly #events: SupervisorEvents
   readonly #seats: Seat[]
-  readonly #deaths: Death[] = []
-  #deathCount = 0
   #stopping = false
   #closed = false
   #onSettled: ((seat: Seat, error: Error | undefined) => void) | undefined
@@ -175,11 +171,6 @@ export class Supervisor {
     return this.#seats.every(({ handle }) => handle === undefined)
   }
 
-  /** The death with which tasks were settled, by the number in their slots. */
-  death(number: number): Death | undefined {
-    return this.#deaths[number]
-  }
-
   workers(): WorkerReport[] {
     return this.#seats.map(({ step, worker, handle, ready, restarts }) => ({
       step: this.#steps[step]!.name,
@@ -260,8 +251,7 @@ export class Supervisor {
     seat.handle = undefined
     seat.ready = false
     const death: Death = { step: name, pid: handle.pid, ...exit }
-    const number = this.#deathCount++ % MAX_DEATHS
-    this.#deaths[number] = death
+    const number = this.#control.deaths.add({ ...exit, step: seat.step, pid: handle.pid })
     recoverWorker(this.#control, seat.step, seat.worker, number)
     if (this.#stopping) {
       if (this.isEmpty) for (const resolve of this.#waitingForEmpty) resolve()

@@ -4,12 +4,14 @@ import { Leases } from '../memory/leases.ts'
 import type { Mapping } from '../memory/mapping.ts'
 import { Bells } from './bells.ts'
 import { type Clock, ManualClock, MonotonicClock } from './clock.ts'
+import { DeathTable } from './death-table.ts'
 import { MAX_SLOTS, Ring } from './ring.ts'
 import { StepQueue, type StepQueueShape } from './step-queue.ts'
 import { MAX_ACTORS, TaskTable } from './task-table.ts'
 
 /** Everything that decides how the flow's shared memory is laid out. Plain data: each worker gets the same. */
 export interface FlowShape {
+  /** Clients that there may be: the process that started the flow, then those that attach. */
   readonly clients: number
   readonly slotsPerClient: number
   readonly priorities: number
@@ -36,7 +38,7 @@ export interface Connection {
 
 /** "AQDT", and the version of the layout: both ends must agree. */
 const MAGIC = 0x5444_5141
-const LAYOUT_VERSION = 1
+export const LAYOUT_VERSION = 1
 const HEADER_WORDS = 16
 const MANUAL_TIME = 4 // float64 index of the word that a test moves
 
@@ -57,6 +59,7 @@ export function actorCount(shape: FlowShape): number {
 interface Layout {
   readonly bells: number
   readonly metrics: number
+  readonly deaths: number
   readonly queues: readonly number[]
   readonly completions: readonly number[]
   readonly tasks: number
@@ -91,6 +94,7 @@ function layoutOf(shape: FlowShape): Layout {
   return {
     bells: region(actors * Bells.WORDS_PER_ACTOR),
     metrics: region(actors * METRIC_WORDS),
+    deaths: region(DeathTable.WORDS),
     queues: queueShapes.map((queue) => region(StepQueue.wordsNeeded(queue))),
     completions: Array.from({ length: shape.clients }, () =>
       region(Ring.wordsNeeded(completionCapacity)),
@@ -130,6 +134,7 @@ export class Control {
   readonly clock: Clock
   readonly bells: Bells
   readonly tasks: TaskTable
+  readonly deaths: DeathTable
   readonly blocks: BlockTable
   readonly leases: Leases
   readonly queues: readonly StepQueue[]
@@ -157,6 +162,7 @@ export class Control {
         : new MonotonicClock(shape.birth)
     this.bells = new Bells(words, layout.bells, connection.bells)
     this.tasks = new TaskTable(slotGeometry(shape), words, layout.tasks)
+    this.deaths = new DeathTable(words, layout.deaths)
     this.blocks = new BlockTable(
       layout.geometry,
       words,

@@ -20,10 +20,11 @@ export class Program implements AsyncDisposable {
   /** In a process group of its own, so that a test can signal it as a terminal does. */
   constructor(file: string, ...args: readonly string[]) {
     this.#child = spawn(process.execPath, [fileURLToPath(new URL(file, programs)), ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
       env: { ...process.env, NODE_OPTIONS: '' },
     })
+    this.#child.stdin!.on('error', () => undefined) // it has ended
     this.#ended = once(this.#child, 'close').then(([code, signal]) => ({ code, signal }))
     const lines: Interface = createInterface({ input: this.#child.stdout! })
     this.#lines = lines[Symbol.asyncIterator]()
@@ -51,6 +52,11 @@ export class Program implements AsyncDisposable {
   /** The next line that it prints, as JSON. */
   async message<Message>(): Promise<Message> {
     return JSON.parse(await this.line()) as Message
+  }
+
+  /** Writes a line to its standard input. */
+  tell(line: string): void {
+    this.#child.stdin!.write(`${line}\n`)
   }
 
   /** Waits until it has ended and everything that it wrote has come. */

@@ -67,7 +67,6 @@ export class SmallFlow {
       bell: bell.read,
       conditions,
       stepNames: ['first', 'second'],
-      death: () => undefined,
       onSettled: (task, finished) => {
         const outcome = this.outcomes.get(task)!
         outcome.timesSettled++

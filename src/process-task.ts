@@ -1,0 +1,57 @@
+import type { Client } from './client/client.ts'
+import { flowDefaults } from './defaults.ts'
+import { InvalidTaskError, NotRunningError, toError } from './errors.ts'
+import { type FlowState, type ProcessOptions, processRules } from './flow-options.ts'
+import { checkOptions } from './options.ts'
+import { BaseTask } from './task.ts'
+
+export const NO_OPTIONS: ProcessOptions = Object.freeze({})
+
+/** The classes of tasks that a flow handles, with their numbers. */
+export type TaskClasses = ReadonlyMap<unknown, number>
+
+/** What `process()` does, wherever the flow runs: checks the task and hands it to the client. */
+export function processTask<Task extends BaseTask>(
+  client: Client | undefined,
+  state: FlowState,
+  taskClasses: TaskClasses,
+  task: Task,
+  options: ProcessOptions,
+): Promise<Task> {
+  if (state !== 'running' || client === undefined) return Promise.reject(new NotRunningError(state))
+  if (options !== NO_OPTIONS) {
+    try {
+      checkOptions('process()', options, processRules)
+    } catch (error) {
+      return Promise.reject(toError(error))
+    }
+  }
+  const taskClass = taskClasses.get(task?.constructor)
+  if (taskClass === undefined) return Promise.reject(unknownTask(task, taskClasses))
+  if (!BaseTask.begin(task)) {
+    return Promise.reject(
+      new InvalidTaskError(
+        'this task is being processed already; make one task object per call',
+        'AQ_TASK_IN_FLIGHT',
+      ),
+    )
+  }
+  return client.submit(task, taskClass, {
+    timeout: options.timeout ?? flowDefaults.processTimeout,
+    priority: Math.min(options.priority ?? 0, client.priorities - 1),
+    signal: options.signal,
+  }) as Promise<Task> // the client settles with the task that it was given
+}
+
+function unknownTask(task: unknown, taskClasses: TaskClasses): InvalidTaskError {
+  const given =
+    typeof task === 'object' && task !== null
+      ? `a ${task.constructor?.name ?? 'object'}`
+      : String(task)
+  const known = [...taskClasses.keys()]
+    .map((taskClass) => (taskClass as { name: string }).name)
+    .join(', ')
+  return new InvalidTaskError(
+    `the flow handles tasks of ${known}, not ${given}; a handler names every class of its tasks in its \`task\``,
+  )
+}

@@ -1,0 +1,217 @@
+import { type Server, type Socket, createServer } from 'node:net'
+import { StartError } from '../errors.ts'
+import { BellReader } from '../transport/bell-reader.ts'
+import { type Control, LAYOUT_VERSION } from '../transport/control.ts'
+import { Descriptors } from '../transport/descriptors.ts'
+import {
+  type ClientMessage,
+  type FlowMessage,
+  type Welcome,
+  peerOf,
+  readFrames,
+  sendFrame,
+  socketPath,
+} from '../transport/handshake.ts'
+import { ClientRecovery } from './client-recovery.ts'
+import type { FlowMemory } from './memory-files.ts'
+
+/** What every client is told, whatever its number. */
+export type WelcomePlan = Pick<
+  Welcome,
+  'stepNames' | 'conditions' | 'taskClasses' | 'payloadThreshold' | 'spin'
+>
+
+export interface AttachmentEvents {
+  onAttached(client: number, pid: number): void
+  /** The client's process has ended or let go; what it left behind has been taken back. */
+  onDetached(client: number, pid: number): void
+}
+
+/** The place of one client. */
+interface Seat {
+  readonly client: number
+  /** Undefined while the place is free, or being cleared. */
+  socket: Socket | undefined
+  pid: number
+  isIdle: boolean
+  /** Listens while what the last client left behind is taken back. */
+  clearing: BellReader | undefined
+}
+
+const isBusy = ({ socket, clearing, isIdle }: Seat): boolean =>
+  clearing !== undefined || (socket !== undefined && !isIdle)
+
+/**
+ * Lets clients in other processes of the same user attach to the flow, and takes back what they leave behind. Clients
+ * that come while the flow is still starting wait for it.
+ */
+export class Attachments {
+  readonly #control: Control
+  readonly #memory: FlowMemory
+  readonly #plan: WelcomePlan
+  readonly #address: string
+  readonly #events: AttachmentEvents
+  readonly #seats: Seat[]
+  readonly #server: Server
+  readonly #early = new Set<Socket>()
+  #state: 'starting' | 'open' | 'closing' = 'starting'
+  #onIdle: (() => void) | undefined
+
+  constructor(
+    control: Control,
+    memory: FlowMemory,
+    plan: WelcomePlan,
+    address: string,
+    events: AttachmentEvents,
+  ) {
+    this.#control = control
+    this.#memory = memory
+    this.#plan = plan
+    this.#address = address
+    this.#events = events
+    this.#seats = Array.from({ length: control.shape.clients - 1 }, (_, index) => ({
+      client: index + 1, // number 0 is the flow's own
+      socket: undefined,
+      pid: -1,
+      isIdle: false,
+      clearing: undefined,
+    }))
+    this.#server = createServer((socket) => this.#onConnection(socket))
+  }
+
+  /** Takes the address. @throws StartError when another flow has it. */
+  listen(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (error: NodeJS.ErrnoException) => {
+        const what =
+          error.code === 'EADDRINUSE' ? 'another flow of this user listens there' : error.message
+        reject(
+          new StartError(`cannot listen at the address '${this.#address}': ${what}`, {
+            cause: error,
+          }),
+        )
+      })
+      this.#server.listen(socketPath(this.#address), resolve)
+    })
+  }
+
+  /** The flow runs: lets in those who wait, and whoever comes. */
+  open(): void {
+    this.#state = 'open'
+    for (const socket of this.#early) this.#seat(socket)
+    this.#early.clear()
+  }
+
+  /** Tells every client that no new tasks are taken, and resolves once none has any pending. */
+  drain(): Promise<void> {
+    this.#state = 'closing'
+    this.#tell({ type: 'stopping' })
+    return new Promise((resolve) => {
+      this.#onIdle = resolve
+      this.#lookIdle()
+    })
+  }
+
+  /** Lets every client go, with a last word. Nothing is taken back: the flow's memory ends with the flow. */
+  close(lastWord: FlowMessage): void {
+    this.#state = 'closing'
+    this.#tell(lastWord)
+    this.#server.close()
+    for (const socket of this.#early) socket.destroy()
+    for (const seat of this.#seats) {
+      const { socket, clearing } = seat
+      seat.socket = seat.clearing = undefined
+      socket?.end()
+      clearing?.close()
+    }
+  }
+
+  #onConnection(socket: Socket): void {
+    socket.on('error', () => socket.destroy())
+    // The name of an abstract socket has no permissions: the kernel says who is there.
+    if (peerOf(socket)?.uid !== process.getuid?.()) {
+      socket.destroy()
+      return
+    }
+    if (this.#state === 'starting') {
+      this.#early.add(socket)
+      socket.once('close', () => this.#early.delete(socket))
+    } else {
+      this.#seat(socket)
+    }
+  }
+
+  #seat(socket: Socket): void {
+    const seat = this.#seats.find((it) => it.socket === undefined && it.clearing === undefined)
+    if (this.#state === 'closing' || seat === undefined) {
+      const reason =
+        seat === undefined
+          ? `it has ${this.#seats.length} clients, the most that it admits (\`maxClients\`)`
+          : 'it is stopping'
+      sendFrame(socket, { type: 'refused', reason })
+      socket.end()
+      return
+    }
+    seat.socket = socket
+    seat.pid = peerOf(socket)?.pid ?? -1
+    seat.isIdle = false
+    socket.once('close', () => this.#clear(seat, socket))
+    readFrames(socket, (message) => this.#onMessage(seat, message as ClientMessage))
+    sendFrame(socket, this.#welcome(seat))
+    this.#events.onAttached(seat.client, seat.pid)
+  }
+
+  #welcome({ client }: Seat): Welcome {
+    const { control, payloads, bells } = this.#memory
+    return {
+      type: 'welcome',
+      layout: LAYOUT_VERSION,
+      client,
+      shape: this.#control.shape,
+      memory: {
+        controlFd: control.fd,
+        controlBytes: control.byteLength,
+        payloadFd: payloads.fd,
+        payloadBytes: payloads.byteLength,
+        ownBell: bells[client]!.read,
+        bells: bells.map(({ write }) => write),
+      },
+      ...this.#plan,
+    }
+  }
+
+  #onMessage(seat: Seat, message: ClientMessage): void {
+    if (message?.type !== 'idle') return
+    seat.isIdle = true
+    this.#lookIdle()
+  }
+
+  /** The kernel has closed the client's end: it will not touch the memory again. */
+  #clear(seat: Seat, socket: Socket): void {
+    if (seat.socket !== socket) return // the flow has ended
+    seat.socket = undefined
+    const recovery = new ClientRecovery(this.#control, seat.client)
+    const look = (): void => {
+      if (!recovery.look()) return
+      seat.clearing?.close()
+      seat.clearing = undefined
+      this.#events.onDetached(seat.client, seat.pid)
+      this.#lookIdle()
+    }
+    seat.clearing = new BellReader(
+      new Descriptors('self').readEnd(this.#memory.bells[seat.client]!.read),
+      look,
+    )
+    look()
+  }
+
+  #lookIdle(): void {
+    if (this.#onIdle === undefined || this.#seats.some(isBusy)) return
+    this.#onIdle()
+    this.#onIdle = undefined
+  }
+
+  #tell(message: FlowMessage): void {
+    for (const { socket } of this.#seats) if (socket !== undefined) sendFrame(socket, message)
+  }
+}
