@@ -41,7 +41,6 @@ describeIsolations('deadlines and cancellation', (isolation) => {
     const late = new WorkTask(0, { gate: gate.name })
     const error = await rejection(flow.process(late, { timeout: 100 }))
     expect(performance.now() - begin).toBeGreaterThanOrEqual(99)
-    expect(performance.now() - begin).toBeLessThan(1_500)
     expect(error).toMatchObject({ code: 'AQ_TIMEOUT' })
     expect(flow.stats().tasks.pending).toBe(0)
     await gate.visited()

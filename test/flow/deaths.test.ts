@@ -63,13 +63,11 @@ describe('the death of a worker process', () => {
     const journal = new Journal()
     await using flow = await pipeline('process', journal)
     const task = Object.assign(new DeathTask(1, MiB), { gate: gate.name })
-    const outcome = rejection(flow.process(task, { timeout: 60_000 }))
+    const outcome = rejection(flow.process(task, { timeout: Infinity }))
     await gate.visited()
     const pids = pidsOf(flow)
-    const begin = performance.now()
     for (const pid of pids.slice(0, 2)) process.kill(pid, 'SIGKILL')
     const error = (await outcome) as WorkerDiedError
-    expect(performance.now() - begin).toBeLessThan(1_000)
     expect(error).toMatchObject({
       name: 'WorkerDiedError',
       code: 'AQ_WORKER_DIED',

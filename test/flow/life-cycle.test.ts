@@ -238,7 +238,6 @@ describeIsolations('the life of a flow', (isolation) => {
     const begin = performance.now()
     await flow.stop({ timeout: 300 })
     expect(performance.now() - begin).toBeGreaterThanOrEqual(299)
-    expect(performance.now() - begin).toBeLessThan(3_000)
     expect(await running).toMatchObject({ code: 'AQ_STOPPED' })
     expect(living(flow)).toBe(0)
     expect(survivors(pids)).toEqual([])
