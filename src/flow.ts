@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
 import {
+  FlowStoppedError,
   InvalidOptionError,
   InvalidTaskError,
   NotRunningError,
@@ -10,6 +11,7 @@ import {
 } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { libc } from './memory/libc.ts'
+import { FlowLog } from './flow-log.ts'
 import {
   type FlowEvents,
   type FlowOptions,
@@ -222,7 +224,9 @@ export class Flow<Task extends BaseTask>
   }
 
   #build(): Supervisor {
-    const { memory, maxPending, queuePriorities, payloadThreshold, spin, logger } = this.#options
+    const { memory, maxPending, queuePriorities, payloadThreshold, spin, onWorkerDeath } =
+      this.#options
+    const log = new FlowLog(this.#options.logger)
     const shape: FlowShape = {
       clients: 1,
       slotsPerClient: maxPending,
@@ -247,16 +251,16 @@ export class Flow<Task extends BaseTask>
       {
         onOutput: (step, worker, pid, stream, written) =>
           this.#output.write(`${step}#${worker} ${pid}`, stream, written),
-        onDeath: ({ step, pid, code, signal: by }) =>
-          logger.warn(
-            { step, pid, code, signal: by },
-            `worker ${pid} of step ${step} ended with ${by ?? `exit code ${code}`}; it is being replaced`,
-          ),
-        onRestart: (step, worker, pid) =>
-          logger.info({ step, worker, pid }, `worker ${pid} of step ${step} has taken over`),
-        onFailed: (error) => {
-          logger.error({ err: error }, error.message)
-          this.#fail(error)
+        onDeath: (death) => {
+          const isReplaced = onWorkerDeath === 'restart'
+          const cause = log.death(death, { isReplaced })
+          if (!isReplaced) this.#fail(() => new FlowStoppedError({ cause }))
+        },
+        onRestart: (worker) => log.takeOver(worker),
+        onLog: (worker, record) => log.worker(worker, record),
+        onFailed: (error, death) => {
+          log.failure(error, death)
+          this.#fail(() => new StartError(error.message, { cause: error }))
         },
       },
     )
@@ -343,9 +347,10 @@ export class Flow<Task extends BaseTask>
     clearTimeout(timer)
   }
 
-  #fail(error: Error): void {
+  #fail(makeError: () => Error): void {
     this.#enter('failed')
-    this.#client?.failAll(() => new StartError(error.message, { cause: error }))
+    this.#client?.tick() // what the workers have said by now counts
+    this.#client?.failAll(makeError)
     void this.#supervisor?.kill()
   }
 

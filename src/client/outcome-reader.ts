@@ -10,7 +10,6 @@ import {
 import { FieldDecoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { readFields } from '../transport/fields.ts'
-import { type ErrorRecord, fromErrorRecord } from '../transport/protocol.ts'
 import {
   OUTCOME_FAILED,
   OUTCOME_TIMED_OUT,
@@ -26,6 +25,8 @@ export interface DeathReport {
   readonly pid: number
   readonly code: number | undefined
   readonly signal: string | undefined
+  /** What ended it, if it could say so. */
+  readonly error?: Error | undefined
 }
 
 /** What the library keeps in a caller's task once it is finished. */
@@ -78,8 +79,8 @@ export class OutcomeReader {
         return new TaskTimeoutError(pending.timeout)
       case OUTCOME_WORKER_DIED: {
         const death = this.#death(this.#control.tasks.detail(slot))
-        const { step = 'unknown', pid = -1, code, signal } = death ?? {}
-        return new WorkerDiedError(step, pid, code, signal)
+        const { step = 'unknown', pid = -1, code, signal, error } = death ?? {}
+        return new WorkerDiedError(step, pid, code, signal, { cause: error })
       }
       case OUTCOME_FAILED:
         return this.#readHandlerError(slot, generation)
@@ -90,10 +91,10 @@ export class OutcomeReader {
 
   #readHandlerError(slot: number, generation: number): Error {
     const step = this.#stepNames[this.#control.tasks.detail(slot)] ?? 'unknown'
-    const holder: { error?: unknown; record?: ErrorRecord } = {}
-    this.#decodeInto(holder, slot, generation)
-    const cause = holder.record === undefined ? holder.error : fromErrorRecord(holder.record)
-    return refusalOf(cause) ?? new HandlerError(step, cause)
+    const failure: { error?: unknown; handler?: string; worker?: number; pid?: number } = {}
+    this.#decodeInto(failure, slot, generation)
+    const { error, ...origin } = failure
+    return refusalOf(error) ?? new HandlerError(step, error, origin)
   }
 
   #decodeInto(target: object, slot: number, generation: number): void {
