@@ -6,6 +6,8 @@ import { errorClasses } from './codec-format.ts'
 const MAX_LENGTH = 32_768
 /** Characters of one text. */
 const MAX_TEXT = 8_192
+/** Characters of an error's message, which its stack repeats. */
+const MAX_MESSAGE = 2_048
 const MAX_VALUES = 1_000
 const MAX_DEPTH = 8
 /** Characters that a value counts for beside its text. */
@@ -130,7 +132,7 @@ class Reducer {
     const { name, message, stack } = error
     define(copy, 'name', this.#text(typeof name === 'string' ? name : 'Error'))
     const text = typeof message === 'string' ? message : ''
-    const shortText = this.#text(text, Math.min(MAX_TEXT, this.#length / 2))
+    const shortText = this.#text(text, Math.min(MAX_MESSAGE, this.#length / 2))
     define(copy, 'message', shortText)
     define(copy, 'stack', this.#stack(typeof stack === 'string' ? stack : '', text, shortText))
     const names = ['code', 'cause', 'errors'].filter((field) => field in error)
