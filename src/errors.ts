@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 /** The codes of all errors of this library: stable, documented, safe to compare with. */
 export type AqueductErrorCode =
   | 'AQ_INVALID_OPTION'
@@ -179,31 +181,54 @@ export class TaskCancelledError extends AqueductError {
   }
 }
 
-/** A handler threw for this task; `cause` is what it threw, with the worker's stack. */
+/** Which worker an error comes from. */
+export interface HandlerErrorOrigin {
+  readonly handler?: string | undefined
+  readonly worker?: number | undefined
+  readonly pid?: number | undefined
+}
+
+/**
+ * A handler threw for this task; `cause` is what it threw, with the worker's stack. Handler, worker and pid are
+ * undefined where no worker was at fault: the step's `handleCondition` threw in the caller's process.
+ */
 export class HandlerError extends AqueductError {
   /** Name of the step. */
   readonly step: string
+  /** Name of the handler's class. */
+  readonly handler: string | undefined
+  /** Index of the worker among those of its step. */
+  readonly worker: number | undefined
+  /** Id of the worker's process; of a thread, the process that it is in. */
+  readonly pid: number | undefined
 
-  constructor(step: string, cause: unknown) {
-    const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
-    super('AQ_HANDLER_FAILED', `step ${step} failed: ${what}`, { cause })
+  constructor(step: string, cause: unknown, origin: HandlerErrorOrigin = {}) {
+    super('AQ_HANDLER_FAILED', `step ${step} failed: ${describe(cause)}`, { cause })
     this.step = step
+    this.handler = origin.handler
+    this.worker = origin.worker
+    this.pid = origin.pid
   }
 }
 
-/** The worker process or thread that was handling the task ended. */
+/**
+ * The worker process or thread that was handling the task ended; `cause` is the error that ended it, if it could say so.
+ */
 export class WorkerDiedError extends AqueductError {
   readonly step: string
   readonly pid: number
   readonly exitCode: number | undefined
   readonly signal: string | undefined
 
-  constructor(step: string, pid: number, exitCode: number | undefined, signal: string | undefined) {
+  constructor(
+    step: string,
+    pid: number,
+    exitCode: number | undefined,
+    signal: string | undefined,
+    details: ErrorDetails = {},
+  ) {
     const how = signal === undefined ? `exit code ${exitCode}` : signal
-    super(
-      'AQ_WORKER_DIED',
-      `the worker ${pid} of step ${step} ended with ${how} while it was handling the task`,
-    )
+    super('AQ_WORKER_DIED', `the worker ${pid} of step ${step} ended with ${how}`, details)
     this.step = step
     this.pid = pid
     this.exitCode = exitCode
@@ -211,14 +236,20 @@ export class WorkerDiedError extends AqueductError {
   }
 }
 
-/** The flow was stopped before the task was finished. */
+/** The flow was stopped before the task was finished; `cause` says why, if it was not `stop()`. */
 export class FlowStoppedError extends AqueductError {
-  constructor() {
-    super('AQ_STOPPED', 'the flow was stopped before the task was finished')
+  constructor(details: ErrorDetails = {}) {
+    super('AQ_STOPPED', 'the flow was stopped before the task was finished', details)
   }
 }
 
 /** What was thrown, as an error: user code may throw anything. */
 export function toError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown })
+}
+
+/** What was thrown, in a message. */
+export function describe(thrown: unknown): string {
+  if (thrown instanceof Error) return `${thrown.name}: ${thrown.message}`
+  return typeof thrown === 'string' ? thrown : inspect(thrown)
 }

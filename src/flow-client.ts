@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { AttachFailure, Attachment } from './client/attachment.ts'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
-import { InvalidOptionError, InvalidTaskError, StartError } from './errors.ts'
+import { InvalidOptionError, InvalidTaskError, StartError, toError } from './errors.ts'
+import { FlowLog } from './flow-log.ts'
 import {
   type FlowEvents,
   type FlowLogger,
@@ -12,11 +13,12 @@ import {
   type StartOptions,
   type StopOptions,
   addressRule,
+  loggerRule,
   startRules,
   stopRules,
   warnings,
 } from './flow-options.ts'
-import { checkOptions, classes, object } from './options.ts'
+import { checkOptions, classes } from './options.ts'
 import { checkPlatform } from './platform.ts'
 import { NO_OPTIONS, processTask } from './process-task.ts'
 import type { TaskCounts } from './stats.ts'
@@ -34,7 +36,7 @@ export interface FlowClientOptions<Task extends BaseTask> {
   readonly logger?: FlowLogger
 }
 
-const rules = { address: addressRule, task: classes, logger: object }
+const rules = { address: addressRule, task: classes, logger: loggerRule }
 
 const NOTHING: TaskCounts = Object.freeze({
   admitted: 0,
@@ -86,7 +88,7 @@ export class FlowClient<Task extends BaseTask>
 {
   readonly #address: string
   readonly #known: readonly TaskClassOf<Task>[]
-  readonly #logger: FlowLogger
+  readonly #log: FlowLog
   #state: FlowState = 'created'
   #attachment: Attachment | undefined
   #client: Client | undefined
@@ -111,7 +113,7 @@ export class FlowClient<Task extends BaseTask>
     // A function is a class of tasks, an array holds several: the rule has seen to that.
     this.#known = typeof options.task === 'function' ? [options.task] : options.task
     this.#known.forEach(warnOfPrivateState)
-    this.#logger = options.logger ?? warnings
+    this.#log = new FlowLog(options.logger ?? warnings)
   }
 
   /** `starting` also while the client looks for a flow that it has lost. */
@@ -267,17 +269,13 @@ export class FlowClient<Task extends BaseTask>
     this.#client?.tick() // what the workers had finished is collected
     this.#letGo()
     if (this.#isStopping) return
-    this.#logger.warn({ address: this.#address }, `the flow at '${this.#address}' is gone: ${why}`)
+    this.#log.flowLost(this.#address, why)
     this.#enter('starting')
     this.#starting = this.#attach(Infinity).then(
-      () =>
-        this.#logger.info(
-          { address: this.#address },
-          `attached to the flow at '${this.#address}' again`,
-        ),
+      () => this.#log.flowFound(this.#address),
       (error: unknown) => {
         if (this.#isStopping) return
-        this.#logger.error({ err: error }, (error as Error).message)
+        this.#log.flowRefused(this.#address, toError(error))
         this.#enter('failed')
       },
     )

@@ -1,4 +1,5 @@
 import { totalmem } from 'node:os'
+import { inspect } from 'node:util'
 import { flowDefaults } from './defaults.ts'
 import { InvalidOptionError } from './errors.ts'
 import { MAX_SLOTS } from './transport/ring.ts'
@@ -9,7 +10,7 @@ import {
   duration,
   finiteDuration,
   integer,
-  object,
+  oneOf,
   signal,
 } from './options.ts'
 
@@ -22,14 +23,27 @@ export interface FlowEvents {
   state: [state: FlowState]
 }
 
-/** Where a flow tells what happened. pino's interface; the console's methods fit as well. */
+/**
+ * Where a flow tells what happened, and where its workers' records arrive. pino's interface: any pino logger fits, and so
+ * does the console. Errors are the `err` of the data; `step`, `handler`, `worker` and `pid` say which worker it is about.
+ *
+ * @example
+ * ```ts
+ * import { Flow } from 'aqueduct-ts'
+ * import { pino } from 'pino'
+ * import { SumHandler } from './sum.ts'
+ *
+ * export const flow = new Flow([SumHandler], { logger: pino() }) // or `console`
+ * ```
+ */
 export interface FlowLogger {
+  debug(data: object, message: string): void
   info(data: object, message: string): void
   warn(data: object, message: string): void
   error(data: object, message: string): void
 }
 
-/** Options of a a flow. */
+/** Options of a flow. */
 export interface FlowOptions {
   /** Cap of the shared memory for payloads, in bytes. Default: a quarter of what the process may use. */
   readonly memory?: number
@@ -51,8 +65,17 @@ export interface FlowOptions {
   readonly payloadThreshold?: number
   /** Longest time to look for work before going to sleep, in milliseconds; 0 never looks. Default 0.05. */
   readonly spin?: number
-  /** Where the flow tells of deaths and restarts. Default: warnings on standard error. */
+  /**
+   * Gets what the workers log with `context.logger`, each error of a handler, and the deaths and restarts of workers.
+   * Default: warnings and errors on standard error.
+   */
   readonly logger?: FlowLogger
+  /**
+   * What the death of a worker means. `'restart'` (default): it is replaced, and only the tasks that it was handling fail.
+   * `'stop'`: the flow is `failed`, its other workers are ended, and what is pending fails at once with
+   * `FlowStoppedError`, whose `cause` is the `WorkerDiedError`.
+   */
+  readonly onWorkerDeath?: 'restart' | 'stop'
 }
 
 /** Options of `flow.process()`. */
@@ -85,6 +108,14 @@ export const addressRule: Rule = {
   accepts: (value) => typeof value === 'string' && value.length > 0 && value.length <= 64,
 }
 
+export const loggerRule: Rule = {
+  expects: 'an object with the methods debug, info, warn and error (pino’s interface)',
+  accepts: (value: unknown) =>
+    ['debug', 'info', 'warn', 'error'].every(
+      (level) => typeof (value as Record<string, unknown> | null)?.[level] === 'function',
+    ),
+}
+
 const flowRules = {
   memory: integer(4096),
   maxPending: integer(1, 131_072),
@@ -93,7 +124,8 @@ const flowRules = {
   queuePriorities: integer(1, 32),
   payloadThreshold: integer(1),
   spin: finiteDuration(0),
-  logger: object,
+  logger: loggerRule,
+  onWorkerDeath: oneOf('restart', 'stop'),
 } satisfies Rules
 
 export const processRules: Rules = { timeout: duration(0), signal, priority: integer(0) }
@@ -103,11 +135,18 @@ export const stopRules: Rules = {
   timeout: finiteDuration(0),
 }
 
+const complain = (data: object, message: string): void => {
+  const { err } = data as { readonly err?: unknown }
+  const details = err === undefined ? '' : `\n${inspect(err)}`
+  process.stderr.write(`[aqueduct] ${message}${details}\n`)
+}
+
 /** The logger of those who give none. */
 export const warnings: FlowLogger = {
+  debug: () => undefined,
   info: () => undefined,
   warn: (_, message) => process.stderr.write(`[aqueduct] ${message}\n`),
-  error: (_, message) => process.stderr.write(`[aqueduct] ${message}\n`),
+  error: complain,
 }
 
 /** A flow's options, defaults filled in. */
@@ -142,6 +181,7 @@ export function resolveOptions(options: FlowOptions): ResolvedFlow {
     payloadThreshold: options.payloadThreshold ?? flowDefaults.payloadThreshold,
     spin: options.spin ?? flowDefaults.spin,
     logger: options.logger ?? warnings,
+    onWorkerDeath: options.onWorkerDeath ?? 'restart',
   }
 }
 

@@ -1,9 +1,10 @@
 import { EventEmitter } from 'node:events'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
-import { InvalidOptionError, StartError } from './errors.ts'
+import { FlowStoppedError, InvalidOptionError, StartError } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { libc } from './memory/libc.ts'
+import { FlowLog } from './flow-log.ts'
 import {
   type FlowEvents,
   type FlowOptions,
@@ -185,7 +186,9 @@ export class Flow<Task extends BaseTask>
   }
 
   #build(): Supervisor {
-    const { memory, maxPending, queuePriorities, payloadThreshold, spin, logger } = this.#options
+    const { memory, maxPending, queuePriorities, payloadThreshold, spin, onWorkerDeath } =
+      this.#options
+    const log = new FlowLog(this.#options.logger)
     const shape: FlowShape = {
       clients: 1 + this.#options.maxClients,
       slotsPerClient: maxPending,
@@ -210,16 +213,16 @@ export class Flow<Task extends BaseTask>
       {
         onOutput: (step, worker, pid, stream, written) =>
           this.#output.write(`${step}#${worker} ${pid}`, stream, written),
-        onDeath: ({ step, pid, code, signal: by }) =>
-          logger.warn(
-            { step, pid, code, signal: by },
-            `worker ${pid} of step ${step} ended with ${by ?? `exit code ${code}`}; it is being replaced`,
-          ),
-        onRestart: (step, worker, pid) =>
-          logger.info({ step, worker, pid }, `worker ${pid} of step ${step} has taken over`),
-        onFailed: (error) => {
-          logger.error({ err: error }, error.message)
-          this.#fail(error)
+        onDeath: (death) => {
+          const isReplaced = onWorkerDeath === 'restart'
+          const cause = log.death(death, { isReplaced })
+          if (!isReplaced) this.#fail(() => new FlowStoppedError({ cause }))
+        },
+        onRestart: (worker) => log.takeOver(worker),
+        onLog: (worker, record) => log.worker(worker, record),
+        onFailed: (error, death) => {
+          log.failure(error, death)
+          this.#fail(() => new StartError(error.message, { cause: error }))
         },
       },
     )
@@ -234,9 +237,10 @@ export class Flow<Task extends BaseTask>
       bell: libc().dup(flowMemory.bells[PARENT_CLIENT]!.read),
       conditions,
       stepNames: names,
+      deathCause: (number) => supervisor.deathCause(number),
       onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, names),
     })
-    this.#attachments = this.#attachmentsOf(flowMemory, control, conditions)
+    this.#attachments = this.#attachmentsOf(flowMemory, control, conditions, log)
     return supervisor
   }
 
@@ -244,8 +248,9 @@ export class Flow<Task extends BaseTask>
     memory: FlowMemory,
     control: Control,
     conditions: readonly (string | undefined)[],
+    log: FlowLog,
   ): Attachments | undefined {
-    const { address, payloadThreshold, spin, logger } = this.#options
+    const { address, payloadThreshold, spin } = this.#options
     if (address === undefined) return undefined
     const plan = {
       stepNames: this.#names,
@@ -257,10 +262,8 @@ export class Flow<Task extends BaseTask>
       spin,
     }
     return new Attachments(control, memory, plan, address, {
-      onAttached: (client, pid) =>
-        logger.info({ client, pid }, `process ${pid} has attached as client ${client}`),
-      onDetached: (client, pid) =>
-        logger.info({ client, pid }, `process ${pid} is client ${client} no more`),
+      onAttached: (client, pid) => log.attached(client, pid),
+      onDetached: (client, pid) => log.detached(client, pid),
     })
   }
 
@@ -334,10 +337,12 @@ export class Flow<Task extends BaseTask>
     clearTimeout(timer)
   }
 
-  #fail(error: Error): void {
+  #fail(makeError: () => Error): void {
     this.#enter('failed')
+    const error = makeError()
     this.#attachments?.close({ type: 'failed', message: error.message })
-    this.#client?.failAll(() => new StartError(error.message, { cause: error }))
+    this.#client?.tick() // what the workers have said by now counts
+    this.#client?.failAll(makeError)
     void this.#supervisor?.kill()
   }
 }

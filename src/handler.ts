@@ -1,3 +1,4 @@
+import type { WorkerLogger } from './worker/log.ts'
 import type { BaseTask, TaskClassOf } from './task.ts'
 
 /** What a handler is told when its worker starts. */
@@ -6,6 +7,8 @@ export interface StartContext {
   readonly index: number
   /** Name of the step. */
   readonly step: string
+  /** Writes to the flow's `logger` in the parent. */
+  readonly logger: WorkerLogger
   /** Aborted when the worker is told to stop. */
   readonly signal: AbortSignal
 }

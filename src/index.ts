@@ -25,12 +25,14 @@ export {
 } from './handler.ts'
 export type { FlowStats, StepStats, TaskCounts } from './stats.ts'
 export { isFlowWorker } from './worker/flow-worker.ts'
+export type { LogMethod, WorkerLogger } from './worker/log.ts'
 export {
   AqueductError,
   type AqueductErrorCode,
   CodecError,
   FlowStoppedError,
   HandlerError,
+  type HandlerErrorOrigin,
   InvalidHandlerError,
   InvalidOptionError,
   InvalidTaskError,

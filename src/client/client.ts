@@ -45,6 +45,8 @@ export interface ClientOptions {
   /** Per step, the name of the task's method that says whether it wants the step. */
   readonly conditions: readonly (string | undefined)[]
   readonly stepNames: readonly string[]
+  /** What a worker said that it died of, by the death's number; only the flow's own process knows. */
+  readonly deathCause?: (number: number) => Error | undefined
   /** Called just before a task's promise is settled. */
   readonly onSettled: (task: object, finished: Finished | undefined) => void
 }
@@ -93,7 +95,12 @@ export class Client {
     this.#options = options
     this.#results = new Results(control)
     this.#slots = new Slots(control, this.#results)
-    this.#outcomes = new OutcomeReader(control, this.#results, options.stepNames)
+    this.#outcomes = new OutcomeReader(
+      control,
+      this.#results,
+      options.stepNames,
+      options.deathCause ?? (() => undefined),
+    )
     this.#counters = new Counters(control.words, control.metricsStart(control.actor))
     this.#before = Object.fromEntries(
       [TASKS, COMPLETED, FAILED, TIMED_OUT, CANCELLED, REJECTED].map((index) => [

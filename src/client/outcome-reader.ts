@@ -10,7 +10,6 @@ import {
 import { FieldDecoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { readFields } from '../transport/fields.ts'
-import { type ErrorRecord, fromErrorRecord } from '../transport/protocol.ts'
 import {
   OUTCOME_FAILED,
   OUTCOME_TIMED_OUT,
@@ -35,12 +34,19 @@ export class OutcomeReader {
   readonly #control: Control
   readonly #results: Results
   readonly #stepNames: readonly string[]
+  readonly #deathCause: (number: number) => Error | undefined
   readonly #decoder = new FieldDecoder()
 
-  constructor(control: Control, results: Results, stepNames: readonly string[]) {
+  constructor(
+    control: Control,
+    results: Results,
+    stepNames: readonly string[],
+    deathCause: (number: number) => Error | undefined,
+  ) {
     this.#control = control
     this.#results = results
     this.#stepNames = stepNames
+    this.#deathCause = deathCause
   }
 
   /** Fills the caller's task in. */
@@ -63,8 +69,11 @@ export class OutcomeReader {
         return new TaskTimeoutError(pending.timeout)
       case OUTCOME_WORKER_DIED: {
         const { tasks, deaths } = this.#control
-        const { step, pid, code, signal } = deaths.get(tasks.detail(slot))
-        return new WorkerDiedError(this.#stepNames[step] ?? 'unknown', pid, code, signal)
+        const number = tasks.detail(slot)
+        const { step, pid, code, signal } = deaths.get(number)
+        return new WorkerDiedError(this.#stepNames[step] ?? 'unknown', pid, code, signal, {
+          cause: this.#deathCause(number),
+        })
       }
       case OUTCOME_FAILED:
         return this.#readHandlerError(slot, generation)
@@ -75,10 +84,10 @@ export class OutcomeReader {
 
   #readHandlerError(slot: number, generation: number): Error {
     const step = this.#stepNames[this.#control.tasks.detail(slot)] ?? 'unknown'
-    const holder: { error?: unknown; record?: ErrorRecord } = {}
-    this.#decodeInto(holder, slot, generation)
-    const cause = holder.record === undefined ? holder.error : fromErrorRecord(holder.record)
-    return refusalOf(cause) ?? new HandlerError(step, cause)
+    const failure: { error?: unknown; handler?: string; worker?: number; pid?: number } = {}
+    this.#decodeInto(failure, slot, generation)
+    const { error, ...origin } = failure
+    return refusalOf(error) ?? new HandlerError(step, error, origin)
   }
 
   #decodeInto(target: object, slot: number, generation: number): void {

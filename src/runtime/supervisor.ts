@@ -1,7 +1,13 @@
 import { InvalidHandlerError, StartError } from '../errors.ts'
 import type { Control } from '../transport/control.ts'
 import { workerActor } from '../transport/control.ts'
-import { type HandlerAddress, type WorkerMessage, fromErrorRecord } from '../transport/protocol.ts'
+import type {
+  HandlerAddress,
+  LogRecord,
+  WorkerMessage,
+  WorkerOrigin,
+} from '../transport/protocol.ts'
+import { decodeError } from '../transport/reports.ts'
 import type { FlowMemory } from './memory-files.ts'
 import { spawnProcess } from './process-worker.ts'
 import { recoverWorker } from './recovery.ts'
@@ -21,10 +27,10 @@ export interface StepPlan extends SpawnOptions {
   readonly spin: number
 }
 
-/** The death of a worker. */
-export interface Death extends WorkerExit {
-  readonly step: string
-  readonly pid: number
+/** The death of a worker, as its tasks' errors tell it. */
+export interface Death extends WorkerExit, WorkerOrigin {
+  /** What it said it dies of. */
+  readonly error: Error | undefined
 }
 
 export interface SupervisorEvents {
@@ -36,9 +42,10 @@ export interface SupervisorEvents {
     text: string,
   ): void
   onDeath(death: Death): void
-  onRestart(step: string, worker: number, pid: number): void
+  onRestart(origin: WorkerOrigin): void
+  onLog(origin: WorkerOrigin, record: LogRecord): void
   /** A step cannot be kept alive: its workers die before they are ready, again and again. */
-  onFailed(error: Error): void
+  onFailed(error: Error, death: Death): void
 }
 
 /** Restarts in a row that end before the worker is ready, until the supervisor gives the step up. */
@@ -56,6 +63,8 @@ interface Seat {
   failedStarts: number
   restarts: number
   backoff: NodeJS.Timeout | undefined
+  /** What the worker says that it dies of. */
+  error: Error | undefined
 }
 
 /** A worker as reports show it. */
@@ -76,6 +85,7 @@ export class Supervisor {
   readonly #conditions: readonly (string | undefined)[]
   readonly #events: SupervisorEvents
   readonly #seats: Seat[]
+  readonly #deathCauses: (Error | undefined)[] = []
   #stopping = false
   #closed = false
   #onSettled: ((seat: Seat, error: Error | undefined) => void) | undefined
@@ -104,6 +114,7 @@ export class Supervisor {
         failedStarts: 0,
         restarts: 0,
         backoff: undefined,
+        error: undefined,
       })),
     )
   }
@@ -171,6 +182,11 @@ export class Supervisor {
     return this.#seats.every(({ handle }) => handle === undefined)
   }
 
+  /** What a worker said that it died of, by the death's number. */
+  deathCause(number: number): Error | undefined {
+    return this.#deathCauses[number]
+  }
+
   workers(): WorkerReport[] {
     return this.#seats.map(({ step, worker, handle, ready, restarts }) => ({
       step: this.#steps[step]!.name,
@@ -211,8 +227,9 @@ export class Supervisor {
     }
     const spawn = plan.isolation === 'process' ? spawnProcess : spawnThread
     seat.ready = false
+    seat.error = undefined
     const handle = spawn(workerPlan, this.#memory, plan, {
-      onMessage: (message) => this.#onMessage(seat, message),
+      onMessage: (message) => this.#onMessage(seat, handle, message),
       onOutput: (stream, text) =>
         this.#events.onOutput(plan.name, seat.worker, handle.pid, stream, text),
       onExit: (exit) => this.#onExit(seat, handle, exit),
@@ -220,17 +237,36 @@ export class Supervisor {
     seat.handle = handle
   }
 
-  #onMessage(seat: Seat, message: WorkerMessage): void {
-    if (message.type === 'ready') {
-      seat.ready = true
-      seat.failedStarts = 0
-      if (seat.restarts > 0)
-        this.#events.onRestart(this.#steps[seat.step]!.name, seat.worker, seat.handle?.pid ?? -1)
-      this.#onSettled?.(seat, undefined)
-      return
+  #originOf({ step, worker }: Seat, { pid }: WorkerHandle): WorkerOrigin {
+    const { name, handler } = this.#steps[step]!
+    return { step: name, handler: handler.className, worker, pid }
+  }
+
+  #onMessage(seat: Seat, handle: WorkerHandle, message: WorkerMessage): void {
+    switch (message.type) {
+      case 'ready':
+        seat.ready = true
+        seat.failedStarts = 0
+        if (seat.restarts > 0) this.#events.onRestart(this.#originOf(seat, handle))
+        this.#onSettled?.(seat, undefined)
+        return
+      case 'log':
+        this.#events.onLog(this.#originOf(seat, handle), message)
+        return
+      case 'fatal':
+        seat.error ??= decodeError(message.report)
+        return
+      case 'failed':
+        this.#onStartFailed(seat, message)
+        return
+      default:
+      // A handler's own message, which means nothing here.
     }
+  }
+
+  #onStartFailed(seat: Seat, message: WorkerMessage & { readonly type: 'failed' }): void {
     const { name, handler } = this.#steps[seat.step]!
-    const cause = fromErrorRecord(message.error)
+    const cause = decodeError(message.report)
     const error =
       message.failure === 'handler'
         ? new InvalidHandlerError(handler.className, cause.message, { cause })
@@ -240,8 +276,9 @@ export class Supervisor {
               { cause, code: 'AQ_FLOW_IN_WORKER' },
             )
           : new StartError(`step ${name} could not start: ${cause.message}`, { cause })
-    if (this.#onSettled !== undefined) this.#onSettled(seat, error)
-    else seat.handle?.kill()
+    if (this.#onSettled !== undefined) return this.#onSettled(seat, error)
+    seat.error = error
+    seat.handle?.kill()
   }
 
   #onExit(seat: Seat, handle: WorkerHandle, exit: WorkerExit): void {
@@ -250,8 +287,9 @@ export class Supervisor {
     const wasReady = seat.ready
     seat.handle = undefined
     seat.ready = false
-    const death: Death = { step: name, pid: handle.pid, ...exit }
+    const death: Death = { ...this.#originOf(seat, handle), ...exit, error: seat.error }
     const number = this.#control.deaths.add({ ...exit, step: seat.step, pid: handle.pid })
+    this.#deathCauses[number] = seat.error
     recoverWorker(this.#control, seat.step, seat.worker, number)
     if (this.#stopping) {
       if (this.isEmpty) for (const resolve of this.#waitingForEmpty) resolve()
@@ -261,22 +299,27 @@ export class Supervisor {
       const how = exit.signal ?? `exit code ${exit.code}`
       this.#onSettled(
         seat,
-        new StartError(`a worker of step ${name} ended with ${how} before it was ready`),
+        new StartError(`a worker of step ${name} ended with ${how} before it was ready`, {
+          cause: seat.error,
+        }),
       )
       return
     }
     this.#events.onDeath(death)
-    this.#restart(seat, wasReady)
+    // The flow may have been stopped on account of it.
+    if (!this.#stopping) this.#restart(seat, wasReady, death)
   }
 
-  #restart(seat: Seat, wasReady: boolean): void {
+  #restart(seat: Seat, wasReady: boolean, death: Death): void {
     seat.restarts++
     if (!wasReady && ++seat.failedStarts >= MAX_FAILED_STARTS) {
       const { name } = this.#steps[seat.step]!
       this.#events.onFailed(
         new StartError(
           `step ${name} cannot be kept alive: ${seat.failedStarts} restarts in a row ended before the worker was ready`,
+          { cause: death.error },
         ),
+        death,
       )
       return
     }

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { libc } from '../memory/libc.ts'
 import type { WorkerInit, WorkerMessage } from '../transport/protocol.ts'
+import { encodeReport } from '../transport/reports.ts'
 import type { FlowMemory } from './memory-files.ts'
 import {
   type SpawnOptions,
@@ -29,6 +30,8 @@ export function spawnThread(
   worker.on('error', (error: unknown) => {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     events.onOutput('stderr', `${text}\n`)
+    // The thread could not say so itself when it ran out of memory.
+    events.onMessage({ type: 'fatal', report: encodeReport({ err: error }) })
   })
   worker.on('exit', (code) => events.onExit({ code, signal: undefined }))
   worker.stdout.setEncoding('utf8').on('data', (text: string) => events.onOutput('stdout', text))

@@ -55,34 +55,32 @@ export type ParentMessage =
 /** How a worker's start failed, so that the parent can throw the error that fits. */
 export type StartFailure = 'handler' | 'flow-in-worker' | 'start'
 
+/** How much a log record matters. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+/** A record of a worker's log. */
+export interface LogRecord {
+  readonly level: LogLevel
+  readonly message: string
+  /** Its data, a report. */
+  readonly data: Uint8Array
+}
+
+/** Which worker something was said by, or of. */
+export interface WorkerOrigin {
+  /** Name of the step. */
+  readonly step: string
+  /** Name of the handler's class. */
+  readonly handler: string
+  /** Index of the worker among those of its step. */
+  readonly worker: number
+  readonly pid: number
+}
+
+/** Reports are the bytes of `encodeReport()`; errors are their `err`. */
 export type WorkerMessage =
   | { readonly type: 'ready' }
-  | { readonly type: 'failed'; readonly failure: StartFailure; readonly error: ErrorRecord }
-
-/** An error as plain data. */
-export interface ErrorRecord {
-  readonly name: string
-  readonly message: string
-  readonly stack: string | undefined
-  readonly code: string | undefined
-}
-
-export function toErrorRecord(value: unknown): ErrorRecord {
-  if (!(value instanceof Error))
-    return { name: 'Error', message: String(value), stack: undefined, code: undefined }
-  const code: unknown = 'code' in value ? value.code : undefined
-  return {
-    name: value.name,
-    message: value.message,
-    stack: value.stack,
-    code: typeof code === 'string' ? code : undefined,
-  }
-}
-
-export function fromErrorRecord(record: ErrorRecord): Error {
-  const error = new Error(record.message)
-  Object.defineProperty(error, 'name', { value: record.name, configurable: true, writable: true })
-  if (record.stack !== undefined) error.stack = record.stack
-  if (record.code !== undefined) Object.assign(error, { code: record.code })
-  return error
-}
+  | { readonly type: 'failed'; readonly failure: StartFailure; readonly report: Uint8Array }
+  | ({ readonly type: 'log' } & LogRecord)
+  /** The error that nobody has caught, and of which the worker is about to die. */
+  | { readonly type: 'fatal'; readonly report: Uint8Array }

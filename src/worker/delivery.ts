@@ -15,9 +15,10 @@ import {
   nextGeneration,
   stateWord,
 } from '../transport/task-table.ts'
-import { toErrorRecord } from '../transport/protocol.ts'
+import { reduce } from '../transport/reduce.ts'
 import { cellOf } from '../transport/ring.ts'
 import type { Claim } from './batcher.ts'
+import type { FailureLog } from './log.ts'
 import type { Sleeper } from './sleeper.ts'
 
 /** Why a task cannot be handed over now. */
@@ -35,6 +36,7 @@ export class Delivery {
   readonly #sleeper: Sleeper
   /** Milliseconds. */
   readonly #spin: number
+  readonly #log: FailureLog
   /** Clients and steps to wake once the batch is through. */
   readonly #toRing: boolean[]
   readonly #toWake: boolean[]
@@ -50,6 +52,7 @@ export class Delivery {
     payloads: Payloads,
     sleeper: Sleeper,
     spin: number,
+    log: FailureLog,
   ) {
     this.#control = control
     this.#toRing = control.completions.map(() => false)
@@ -60,6 +63,7 @@ export class Delivery {
     this.#payloads = payloads
     this.#sleeper = sleeper
     this.#spin = spin
+    this.#log = log
   }
 
   /** Hands over every handled task. Returns a promise only when it has to wait for room or memory. */
@@ -79,17 +83,16 @@ export class Delivery {
   /** Settles a task with an error. */
   fail(claim: Claim, error: unknown): void {
     const generation = nextGeneration(claim.generation)
-    this.#payloads.abandon(claim.slot, generation)
-    try {
-      this.#write(claim.slot, generation, { error })
-    } catch {
-      // What the handler threw cannot travel, or there is no memory for it: the essence can.
+    const { handler, worker, pid } = this.#log
+    const failure = { worker, pid, handler, error }
+    // What the handler threw may not travel as it is, and there may be no memory for more than fits the slot.
+    if (
+      !this.#tryWrite(claim.slot, generation, failure) &&
+      !this.#tryWrite(claim.slot, generation, reduce(failure) as object)
+    ) {
+      const essence = reduce(failure, this.#control.shape.inlineBytes / 4) as object
       this.#payloads.abandon(claim.slot, generation)
-      const { message, stack, ...rest } = toErrorRecord(error)
-      const inline = this.#control.shape.inlineBytes / 8
-      this.#write(claim.slot, generation, {
-        record: { ...rest, message: message.slice(0, inline), stack: stack?.slice(0, inline) },
-      })
+      this.#write(claim.slot, generation, essence)
     }
     this.#finish(claim, OUTCOME_FAILED)
   }
@@ -147,7 +150,7 @@ export class Delivery {
       if (obstacle === undefined) return
       if (clock.now() >= deadline) {
         if (obstacle === 'room') this.#finish(claim, OUTCOME_TIMED_OUT)
-        else this.fail(claim, new OutOfMemoryError())
+        else this.#failLate(claim, new OutOfMemoryError())
         return
       }
       await this.#sleeper.sleep(deadline, () => tasks.isCancelled(slot))
@@ -174,6 +177,12 @@ export class Delivery {
     while (clock.now() < until) if (queue.hasRoom(tasks.priority(slot))) return
   }
 
+  /** Settles a task that was handled, but cannot be handed over, with the reason for it. */
+  #failLate(claim: Claim, error: unknown): void {
+    this.#log.taskFailed(error, 1)
+    this.fail(claim, error)
+  }
+
   #tryHandOver(claim: Claim, task: object, now: number): Obstacle | undefined {
     const { tasks, queues, actor } = this.#control
     const { slot } = claim
@@ -195,7 +204,7 @@ export class Delivery {
         this.#payloads.abandon(slot, generation)
         return 'memory'
       }
-      this.fail(claim, error)
+      this.#failLate(claim, error)
       return undefined
     }
     if (next === OUTPUT) {
@@ -216,6 +225,17 @@ export class Delivery {
     }
     this.#payloads.releaseUnlinked()
     return undefined
+  }
+
+  /** Writes fields in the place of others that may have been written in part. */
+  #tryWrite(slot: number, generation: number, fields: object): boolean {
+    this.#payloads.abandon(slot, generation)
+    try {
+      this.#write(slot, generation, fields)
+      return true
+    } catch {
+      return false
+    }
   }
 
   /** Writes fields for a generation that does not count yet. */

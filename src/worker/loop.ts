@@ -18,6 +18,7 @@ import {
 } from '../metrics/counters.ts'
 import { Batcher, type Claim } from './batcher.ts'
 import { Delivery } from './delivery.ts'
+import type { FailureLog } from './log.ts'
 import type { Sleeper } from './sleeper.ts'
 
 /** What the loop calls. */
@@ -32,6 +33,7 @@ export interface LoopOptions {
   readonly writesInput: boolean
   /** Makes an empty task of a class, by the class's number. */
   readonly rebuild: (taskClass: number) => object
+  readonly log: FailureLog
   readonly conditions: readonly (string | undefined)[]
   readonly batchSize: number
   readonly batchTimeout: number
@@ -84,6 +86,7 @@ export class StepLoop {
       this.#payloads,
       sleeper,
       options.spin,
+      options.log,
     )
     this.#batcher = new Batcher(control, {
       step: options.step,
@@ -200,7 +203,7 @@ export class StepLoop {
     for (let group = failing.pop(); group !== undefined; group = failing.pop()) {
       if (group.claims.length === 1 || calls <= 0) {
         this.#measure(group.claims, startedAt, this.#control.clock.now())
-        for (const claim of group.claims) this.#fail(claim, group.error)
+        this.#fail(group.claims, group.error)
         continue
       }
       const middle = Math.ceil(group.claims.length / 2)
@@ -239,15 +242,16 @@ export class StepLoop {
         into.push(task)
         claims.push(claim)
       } catch (error) {
-        this.#fail(claim, error)
+        this.#fail([claim], error)
         this.#delivery.flush()
       }
     }
   }
 
-  #fail(claim: Claim, error: unknown): void {
-    this.#counters.add(FAILED, 1)
-    this.#delivery.fail(claim, error)
+  #fail(claims: readonly Claim[], error: unknown): void {
+    this.#options.log.taskFailed(error, claims.length)
+    this.#counters.add(FAILED, claims.length)
+    for (const claim of claims) this.#delivery.fail(claim, error)
   }
 
   #measure(claims: readonly Claim[], startedAt: number, now: number): void {

@@ -7,7 +7,9 @@ process.on('SIGTERM', () => undefined)
 process.on('disconnect', () => process.exit(0))
 
 runWorker({
-  send: (message) => process.send?.(message),
+  send: (message, onSent) =>
+    // Without a callback a channel that has just closed is an uncaught error; the end of this worker follows.
+    process.send?.(message, undefined, undefined, () => onSent?.()) ?? false,
   onMessage: (listener) => process.on('message', (message) => listener(message as ParentMessage)),
   exit: (code) => process.exit(code),
 })

@@ -6,7 +6,10 @@ const port = parentPort
 if (port === null) throw new Error('this file is the entry of a worker thread')
 
 runWorker({
-  send: (message) => port.postMessage(message),
+  send: (message) => {
+    port.postMessage(message)
+    return true
+  },
   onMessage: (listener) => port.on('message', (message) => listener(message as ParentMessage)),
   exit: (code) => process.exit(code),
 })

@@ -3,22 +3,18 @@ import { libc } from '../memory/libc.ts'
 import { Counters } from '../metrics/counters.ts'
 import { FieldDecoder, FieldEncoder } from '../transport/codec.ts'
 import { Control } from '../transport/control.ts'
-import {
-  type ParentMessage,
-  type StartFailure,
-  type WorkerInit,
-  type WorkerMessage,
-  toErrorRecord,
-} from '../transport/protocol.ts'
+import type { ParentMessage, StartFailure, WorkerInit } from '../transport/protocol.ts'
+import { encodeReport } from '../transport/reports.ts'
 import { CodecError, InvalidHandlerError } from '../errors.ts'
 import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
+import { type Send, WorkerLog } from './log.ts'
 import { StepLoop } from './loop.ts'
 import { Sleeper } from './sleeper.ts'
 
 /** The control channel to the parent, whatever carries it. */
 export interface ParentPort {
-  send(message: WorkerMessage): void
+  readonly send: Send
   onMessage(listener: (message: ParentMessage) => void): void
   /** Ends the worker. */
   exit(code: number): void
@@ -31,6 +27,7 @@ const SIGKILL = 9
 export function runWorker(port: ParentPort): void {
   let stop: (() => void) | undefined
   let stopRequested = false
+  reportFatal(port)
   port.onMessage((message) => {
     if (message.type === 'stop') {
       stopRequested = true
@@ -59,9 +56,14 @@ async function main(
     port.send({
       type: 'failed',
       failure: flowStarted ? 'flow-in-worker' : failure,
-      error: toErrorRecord(error),
+      report: encodeReport({ err: error }),
     })
   }
+  const log = new WorkerLog(
+    { step: init.stepName, handler: init.handler.className, worker: init.worker },
+    port.send,
+  )
+  process.on('exit', () => log.tellSuppressed())
   const control = connect(init)
   let handler: LoadedHandler
   try {
@@ -76,13 +78,18 @@ async function main(
   }
   const { instance } = handler
   try {
-    await instance.onStart?.({ index: init.worker, step: init.stepName, signal: stopping.signal })
+    await instance.onStart?.({
+      index: init.worker,
+      step: init.stepName,
+      logger: log.logger,
+      signal: stopping.signal,
+    })
   } catch (error) {
     fail('start', error)
     return
   }
   const sleeper = new Sleeper(control, init.memory.ownBell)
-  const loops = startLoops(init, control, handler, sleeper)
+  const loops = startLoops(init, control, handler, log, sleeper)
   onRunning(() => {
     stopping.abort()
     for (const loop of loops) loop.stop()
@@ -99,6 +106,7 @@ function startLoops(
   init: WorkerInit,
   control: Control,
   handler: LoadedHandler,
+  log: WorkerLog,
   sleeper: Sleeper,
 ): StepLoop[] {
   const makers = init.taskClasses.map((index) => {
@@ -125,6 +133,7 @@ function startLoops(
           }
           return make()
         },
+        log,
         conditions: init.conditions,
         batchSize: init.batchSize,
         batchTimeout: init.batchTimeout,
@@ -135,6 +144,16 @@ function startLoops(
       sleeper,
       counters,
     )
+  })
+}
+
+/** Has the parent know of what: an error that nobody catches ends the worker, as it would end any program. */
+function reportFatal(port: ParentPort): void {
+  process.on('uncaughtExceptionMonitor', (error) => {
+    const isCaught =
+      process.listenerCount('uncaughtException') > 0 ||
+      process.hasUncaughtExceptionCaptureCallback()
+    if (!isCaught) port.send({ type: 'fatal', report: encodeReport({ err: error }) })
   })
 }
 

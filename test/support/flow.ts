@@ -79,10 +79,22 @@ export function childrenOf(pid: number): number[] {
   }
 }
 
+type Level = 'debug' | 'info' | 'warn' | 'error'
+
+interface Entry {
+  readonly level: Level
+  readonly data: object
+  readonly message: string
+}
+
 /** A flow's logger that keeps what it is told, and lets a test wait for it. */
-export class Journal extends EventEmitter<{ info: []; warn: []; error: [] }> implements FlowLogger {
-  readonly entries: { readonly level: string; readonly data: object; readonly message: string }[] =
-    []
+export class Journal implements FlowLogger {
+  readonly entries: Entry[] = []
+  readonly #noted = new EventEmitter<{ entry: [] }>()
+
+  debug(data: object, message: string): void {
+    this.#note('debug', data, message)
+  }
 
   info(data: object, message: string): void {
     this.#note('info', data, message)
@@ -96,27 +108,29 @@ export class Journal extends EventEmitter<{ info: []; warn: []; error: [] }> imp
     this.#note('error', data, message)
   }
 
-  count(level: 'info' | 'warn' | 'error'): number {
-    return this.entries.filter((entry) => entry.level === level).length
+  /** The entries of a level. */
+  of(level: Level): Entry[] {
+    return this.entries.filter((entry) => entry.level === level)
+  }
+
+  count(level: Level): number {
+    return this.of(level).length
   }
 
   /** Waits for the `count`th entry of a level. Deaths are warnings, a replacement that is ready is an info. */
-  async reached(level: 'info' | 'warn' | 'error', count: number): Promise<void> {
-    const signal = AbortSignal.timeout(10_000)
-    while (this.count(level) < count) {
-      if (level === 'error') {
-        await new Promise<void>((resolve) => {
-          this.once('error', resolve)
-        })
-      } else {
-        await once(this, level, { signal })
-      }
-    }
+  async reached(level: Level, count: number): Promise<void> {
+    await this.has(() => this.count(level) >= count)
   }
 
-  #note(level: 'info' | 'warn' | 'error', data: object, message: string): void {
+  /** Waits until the entries are as they should be. */
+  async has(condition: (entries: readonly Entry[]) => boolean): Promise<void> {
+    const signal = AbortSignal.timeout(10_000)
+    while (!condition(this.entries)) await once(this.#noted, 'entry', { signal })
+  }
+
+  #note(level: Level, data: object, message: string): void {
     this.entries.push({ level, data, message })
-    if (this.listenerCount(level) > 0) this.emit(level)
+    this.#noted.emit('entry')
   }
 }
 

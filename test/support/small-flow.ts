@@ -183,6 +183,7 @@ export class SmallWorker {
       this.payloads,
       neverSleeps,
       0,
+      { handler: 'SmallWorker', worker, pid: process.pid, taskFailed: () => undefined },
     )
     this.batcher = new Batcher(this.control, {
       step,

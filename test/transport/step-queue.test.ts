@@ -288,6 +288,7 @@ describe('going to sleep', () => {
         },
         writesInput: false,
         rebuild: () => ({}),
+        log: { handler: 'Queue', worker, pid: process.pid, taskFailed: () => undefined },
         conditions: [undefined],
         batchSize: 2,
         batchTimeout,

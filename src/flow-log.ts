@@ -1,0 +1,77 @@
+import { inspect } from 'node:util'
+import { WorkerDiedError } from './errors.ts'
+import type { FlowLogger } from './flow-options.ts'
+import type { Death } from './runtime/supervisor.ts'
+import type { LogLevel, LogRecord, WorkerOrigin } from './transport/protocol.ts'
+import { decodeReport } from './transport/reports.ts'
+
+/** What a flow, or a client of one, tells its logger: its own records, and those of its workers. A logger that throws stops nothing. */
+export class FlowLog {
+  readonly #logger: FlowLogger
+  #hasThrown = false
+
+  constructor(logger: FlowLogger) {
+    this.#logger = logger
+  }
+
+  /** A worker has logged. */
+  worker(origin: WorkerOrigin, { level, message, data }: LogRecord): void {
+    this.#tell(level, { ...decodeReport(data), ...origin }, message)
+  }
+
+  /** A worker has died. */
+  death(death: Death, { isReplaced }: { readonly isReplaced: boolean }): WorkerDiedError {
+    const { step, handler, worker, pid, code, signal, error } = death
+    const err = new WorkerDiedError(step, pid, code, signal, { cause: error })
+    const what = `worker ${pid} of step ${step} ended with ${signal ?? `exit code ${code}`}`
+    this.#tell(
+      isReplaced ? 'warn' : 'error',
+      { err, step, handler, worker, pid, code, signal },
+      `${what}; ${isReplaced ? 'it is being replaced' : 'the flow has failed'}`,
+    )
+    return err
+  }
+
+  /** The replacement of a worker is ready. */
+  takeOver(origin: WorkerOrigin): void {
+    this.#tell('info', origin, `worker ${origin.pid} of step ${origin.step} has taken over`)
+  }
+
+  /** The flow has failed, with the death that was one too many. */
+  failure(error: Error, { step, handler, worker, pid, code, signal }: Death): void {
+    const data = { err: error, step, handler, worker, pid, code, signal }
+    this.#tell('error', data, error.message)
+  }
+
+  attached(client: number, pid: number): void {
+    this.#tell('info', { client, pid }, `process ${pid} has attached as client ${client}`)
+  }
+
+  detached(client: number, pid: number): void {
+    this.#tell('info', { client, pid }, `process ${pid} is client ${client} no more`)
+  }
+
+  /** A client's flow has ended. */
+  flowLost(address: string, why: string): void {
+    this.#tell('warn', { address }, `the flow at '${address}' is gone: ${why}`)
+  }
+
+  flowFound(address: string): void {
+    this.#tell('info', { address }, `attached to the flow at '${address}' again`)
+  }
+
+  /** A client cannot attach to the flow that there is now at its address. */
+  flowRefused(address: string, err: Error): void {
+    this.#tell('error', { err, address }, err.message)
+  }
+
+  #tell(level: LogLevel, data: object, message: string): void {
+    try {
+      this.#logger[level](data, message)
+    } catch (error) {
+      if (this.#hasThrown) return
+      this.#hasThrown = true
+      process.stderr.write(`[aqueduct] the flow's logger has thrown: ${inspect(error)}\n`)
+    }
+  }
+}
