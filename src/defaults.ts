@@ -12,6 +12,7 @@ export const flowDefaults: {
   readonly processTimeout: number
   readonly startTimeout: number
   readonly stopTimeout: number
+  readonly drainTimeout: number
 } = Object.freeze({
   maxPending: 16_384, // tasks
   maxClients: 8, // processes that may be attached, for a flow with an address
@@ -23,6 +24,7 @@ export const flowDefaults: {
   processTimeout: 5_000, // ms
   startTimeout: 300_000, // ms
   stopTimeout: 10_000, // ms
+  drainTimeout: 60_000, // ms for former workers to finish at a reload
 })
 
 export const stepDefaults: {

@@ -10,6 +10,7 @@ import {
   duration,
   finiteDuration,
   integer,
+  list,
   oneOf,
   signal,
 } from './options.ts'
@@ -94,6 +95,16 @@ export interface StartOptions {
   readonly timeout?: number
 }
 
+/** Options of `flow.reload()`. */
+export interface ReloadOptions<Args extends readonly unknown[] = readonly unknown[]> {
+  /** Arguments of the handler's constructor from now on. Default: those that it has. */
+  readonly args?: Args
+  /** Milliseconds until every new worker must be ready. Default 300,000. */
+  readonly timeout?: number
+  /** Milliseconds that the present workers may take to finish; then they are ended by force. Default 60,000. */
+  readonly drainTimeout?: number
+}
+
 /** Options of `flow.stop()`. */
 export interface StopOptions {
   /** Finish what is admitted (default), or fail it at once. */
@@ -130,6 +141,11 @@ const flowRules = {
 
 export const processRules: Rules = { timeout: duration(0), signal, priority: integer(0) }
 export const startRules: Rules = { timeout: finiteDuration(0) }
+export const reloadRules: Rules = {
+  args: list,
+  timeout: finiteDuration(0),
+  drainTimeout: finiteDuration(0),
+}
 export const stopRules: Rules = {
   graceful: { expects: 'true or false', accepts: (value) => typeof value === 'boolean' },
   timeout: finiteDuration(0),

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
-import { FlowStoppedError, InvalidOptionError, StartError } from './errors.ts'
+import { FlowStoppedError, InvalidOptionError, NotRunningError, StartError } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { libc } from './memory/libc.ts'
 import { FlowLog } from './flow-log.ts'
@@ -10,10 +10,12 @@ import {
   type FlowOptions,
   type FlowState,
   type ProcessOptions,
+  type ReloadOptions,
   type ResolvedFlow,
   type StartOptions,
   type StopOptions,
   resolveOptions,
+  reloadRules,
   startRules,
   stopRules,
 } from './flow-options.ts'
@@ -159,6 +161,48 @@ export class Flow<Task extends BaseTask>
     return this.#stopped
   }
 
+  /**
+   * Replaces the workers of a step while the flow runs, so that no task fails: new ones with other `args` (or the same:
+   * they load the handler's module and its model anew) become ready beside the present ones, take over, and the present
+   * ones finish their batches and end. For that time the step needs the memory of both. When a new worker cannot start,
+   * the present ones go on.
+   *
+   * @param step - the step, its handler's class, or its name
+   * @throws StartError, InvalidOptionError, NotRunningError
+   *
+   * @example
+   * ```ts
+   * import { Flow, FlowStep } from 'aqueduct-ts'
+   * import { SumHandler } from './sum.ts'
+   *
+   * const sums = new FlowStep(SumHandler, { nprocs: 2 })
+   * await using flow = new Flow([sums])
+   * await flow.start()
+   * await flow.reload(sums)
+   * ```
+   */
+  async reload<Args extends readonly unknown[]>(
+    step: FlowStep<Task, Args> | HandlerConstructor<Task, Args> | string,
+    options: ReloadOptions<Args> = {},
+  ): Promise<void> {
+    checkOptions('reload()', options, reloadRules)
+    const index = this.#steps.findIndex(
+      (it, at) => it === step || it.handler === step || this.#names[at] === step,
+    )
+    if (index < 0) {
+      throw new InvalidOptionError(
+        'step',
+        `the flow has no such step; its steps are ${this.#names.join(', ')}`,
+      )
+    }
+    if (this.#state !== 'running' || this.#supervisor === undefined)
+      throw new NotRunningError(this.#state)
+    await this.#supervisor.reload(index, options.args, {
+      startTimeout: options.timeout ?? flowDefaults.startTimeout,
+      drainTimeout: options.drainTimeout ?? flowDefaults.drainTimeout,
+    })
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
   }
@@ -196,7 +240,7 @@ export class Flow<Task extends BaseTask>
       inlineBytes: flowDefaults.inlineBytes,
       memory,
       steps: this.#steps.map(({ options: { nprocs, queueSize } }) => ({
-        workers: nprocs,
+        workers: 2 * nprocs,
         queueSize,
       })),
       birth: monotonic(),

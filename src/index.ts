@@ -6,6 +6,7 @@ export type {
   FlowOptions,
   FlowState,
   ProcessOptions,
+  ReloadOptions,
   StartOptions,
   StopOptions,
 } from './flow-options.ts'

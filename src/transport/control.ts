@@ -24,6 +24,7 @@ export interface FlowShape {
 }
 
 interface StepShape {
+  /** Numbers for workers: more than work at once, so that others can become ready beside them. */
   readonly workers: number
   readonly queueSize: number
 }

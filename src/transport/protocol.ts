@@ -7,8 +7,10 @@ export interface WorkerInit {
   readonly shape: FlowShape
   readonly actor: number
   readonly step: number
-  /** Index of the worker among those of its step. */
+  /** Number of the worker's seat among those of its step. */
   readonly worker: number
+  /** Index of the worker, as its handler knows it: while a step is reloaded, one of each generation has it. */
+  readonly index: number
   readonly stepName: string
   readonly handler: HandlerAddress
   /** For each class of the flow's tasks the index of the class in the handler's `task` that stands for it, or -1. */

@@ -60,7 +60,7 @@ async function main(
     })
   }
   const log = new WorkerLog(
-    { step: init.stepName, handler: init.handler.className, worker: init.worker },
+    { step: init.stepName, handler: init.handler.className, worker: init.index },
     port.send,
   )
   process.on('exit', () => log.tellSuppressed())
@@ -79,7 +79,7 @@ async function main(
   const { instance } = handler
   try {
     await instance.onStart?.({
-      index: init.worker,
+      index: init.index,
       step: init.stepName,
       logger: log.logger,
       signal: stopping.signal,
