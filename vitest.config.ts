@@ -6,7 +6,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2, // tests start processes of their own
     sequence: { shuffle: false, concurrent: false },
-    testTimeout: 30_000,
+    testTimeout: 120_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
   },

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { WorkerDiedError } from './errors.ts'
 import type { FlowLogger } from './flow-options.ts'
-import type { Death } from './runtime/supervisor.ts'
+import type { Death } from './runtime/seat.ts'
 import type { LogLevel, LogRecord, WorkerOrigin } from './transport/protocol.ts'
 import { decodeReport } from './transport/reports.ts'
 

@@ -1,10 +1,7 @@
 import { EventEmitter } from 'node:events'
-import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
-import { FlowStoppedError, InvalidOptionError, NotRunningError, StartError } from './errors.ts'
+import { InvalidOptionError, NotRunningError, StartError } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
-import { libc } from './memory/libc.ts'
-import { FlowLog } from './flow-log.ts'
 import {
   type FlowEvents,
   type FlowOptions,
@@ -19,23 +16,15 @@ import {
   startRules,
   stopRules,
 } from './flow-options.ts'
+import { FlowRun } from './flow-run.ts'
 import { checkOptions } from './options.ts'
 import { checkPlatform } from './platform.ts'
 import { NO_OPTIONS, processTask } from './process-task.ts'
-import { Attachments } from './runtime/attachments.ts'
-import { FlowMemory } from './runtime/memory-files.ts'
-import { OutputLabeller } from './runtime/output.ts'
-import { type StepPlan, Supervisor } from './runtime/supervisor.ts'
 import { type FlowStats, readStepStats, readTaskCounts } from './stats.ts'
 import { FlowStep, taskClassesOf } from './step.ts'
-import { BaseTask } from './task.ts'
-import { checkConditions, nearest, warnOfPrivateState } from './task-classes.ts'
-import { monotonic } from './transport/clock.ts'
-import type { Control, FlowShape } from './transport/control.ts'
+import type { BaseTask } from './task.ts'
+import { checkConditions, warnOfPrivateState } from './task-classes.ts'
 import { isFlowWorker, reportFlowStart } from './worker/flow-worker.ts'
-
-/** The client that lives in the process that started the flow. */
-const PARENT_CLIENT = 0
 
 /**
  * A pipeline of steps, each in worker processes of its own, joined by queues in shared memory.
@@ -58,13 +47,8 @@ export class Flow<Task extends BaseTask>
   readonly #names: readonly string[]
   readonly #options: ResolvedFlow
   readonly #taskClasses = new Map<unknown, number>()
-  readonly #output = new OutputLabeller()
   #state: FlowState = 'created'
-  #control: Control | undefined
-  #client: Client | undefined
-  #supervisor: Supervisor | undefined
-  #memory: FlowMemory | undefined
-  #attachments: Attachments | undefined
+  #run: FlowRun | undefined
   #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
   #lastStats: FlowStats | undefined
@@ -136,7 +120,7 @@ export class Flow<Task extends BaseTask>
    *   CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError, FlowStoppedError
    */
   process<T extends Task>(task: T, options: ProcessOptions = NO_OPTIONS): Promise<T> {
-    return processTask(this.#client, this.#state, this.#taskClasses, task, options)
+    return processTask(this.#run?.client, this.#state, this.#taskClasses, task, options)
   }
 
   /**
@@ -149,12 +133,14 @@ export class Flow<Task extends BaseTask>
     if (this.#state === 'created') this.#enter('stopped')
     if (this.#state === 'stopped') return this.#stopped
     if (this.#state === 'starting') {
-      this.#supervisor?.abandonStart()
+      this.#run?.supervisor.abandonStart()
       const [start] = await Promise.allSettled([this.#starting])
       // The last worker may have become ready just before.
       return start.status === 'fulfilled' ? this.stop(options) : undefined
     }
+    if (this.#run === undefined) return this.#stopped
     this.#stopped ??= this.#stop(
+      this.#run,
       options.graceful ?? true,
       options.timeout ?? flowDefaults.stopTimeout,
     )
@@ -195,9 +181,8 @@ export class Flow<Task extends BaseTask>
         `the flow has no such step; its steps are ${this.#names.join(', ')}`,
       )
     }
-    if (this.#state !== 'running' || this.#supervisor === undefined)
-      throw new NotRunningError(this.#state)
-    await this.#supervisor.reload(index, options.args, {
+    if (this.#state !== 'running' || this.#run === undefined) throw new NotRunningError(this.#state)
+    await this.#run.supervisor.reload(index, options.args, {
       startTimeout: options.timeout ?? flowDefaults.startTimeout,
       drainTimeout: options.drainTimeout ?? flowDefaults.drainTimeout,
     })
@@ -210,11 +195,12 @@ export class Flow<Task extends BaseTask>
   /** The flow in figures, read from shared memory; those of its end once it has stopped. */
   stats(): FlowStats {
     if (this.#lastStats !== undefined) return this.#lastStats
-    const blocks = this.#control?.blocks
+    const control = this.#run?.control
+    const blocks = control?.blocks
     return {
-      tasks: readTaskCounts(this.#control),
-      steps: this.#names.map((name, step) => readStepStats(name, step, this.#control)),
-      workers: this.#supervisor?.workers() ?? [],
+      tasks: readTaskCounts(control),
+      steps: this.#names.map((name, step) => readStepStats(name, step, control)),
+      workers: this.#run?.supervisor.workers() ?? [],
       memory: {
         blocksInUse: blocks?.blocksInUse() ?? 0,
         bytesInUse: (blocks?.pagesInUse() ?? 0) * 4096,
@@ -229,165 +215,46 @@ export class Flow<Task extends BaseTask>
     this.emit('state', state)
   }
 
-  #build(): Supervisor {
-    const { memory, maxPending, queuePriorities, payloadThreshold, spin, onWorkerDeath } =
-      this.#options
-    const log = new FlowLog(this.#options.logger)
-    const shape: FlowShape = {
-      clients: 1 + this.#options.maxClients,
-      slotsPerClient: maxPending,
-      priorities: queuePriorities,
-      inlineBytes: flowDefaults.inlineBytes,
-      memory,
-      steps: this.#steps.map(({ options: { nprocs, queueSize } }) => ({
-        workers: 2 * nprocs,
-        queueSize,
-      })),
-      birth: monotonic(),
-    }
-    const conditions = this.#steps.map(({ options: { handleCondition } }) => handleCondition)
-    const flowMemory = new FlowMemory(shape)
-    const control = flowMemory.createControl(PARENT_CLIENT)
-    const supervisor = new Supervisor(
-      flowMemory,
-      control,
-      this.#plans(spin),
-      conditions,
-      payloadThreshold,
-      {
-        onOutput: (step, worker, pid, stream, written) =>
-          this.#output.write(`${step}#${worker} ${pid}`, stream, written),
-        onDeath: (death) => {
-          const isReplaced = onWorkerDeath === 'restart'
-          const cause = log.death(death, { isReplaced })
-          if (!isReplaced) this.#fail(() => new FlowStoppedError({ cause }))
-        },
-        onRestart: (worker) => log.takeOver(worker),
-        onLog: (worker, record) => log.worker(worker, record),
-        onFailed: (error, death) => {
-          log.failure(error, death)
-          this.#fail(() => new StartError(error.message, { cause: error }))
-        },
-      },
-    )
-    this.#memory = flowMemory
-    this.#control = control
-    this.#supervisor = supervisor
-    const names = this.#names
-    this.#client = new Client(control, {
-      maxPending,
-      payloadThreshold,
-      spin,
-      bell: libc().dup(flowMemory.bells[PARENT_CLIENT]!.read),
-      conditions,
-      stepNames: names,
-      deathCause: (number) => supervisor.deathCause(number),
-      onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, names),
-    })
-    this.#attachments = this.#attachmentsOf(flowMemory, control, conditions, log)
-    return supervisor
-  }
-
-  #attachmentsOf(
-    memory: FlowMemory,
-    control: Control,
-    conditions: readonly (string | undefined)[],
-    log: FlowLog,
-  ): Attachments | undefined {
-    const { address, payloadThreshold, spin } = this.#options
-    if (address === undefined) return undefined
-    const plan = {
-      stepNames: this.#names,
-      conditions,
-      taskClasses: [...this.#taskClasses.keys()].map(
-        (taskClass) => (taskClass as { name: string }).name,
-      ),
-      payloadThreshold,
-      spin,
-    }
-    return new Attachments(control, memory, plan, address, {
-      onAttached: (client, pid) => log.attached(client, pid),
-      onDetached: (client, pid) => log.detached(client, pid),
-    })
-  }
-
-  #plans(spin: number): StepPlan[] {
-    return this.#steps.map(({ handler, options }, index) => ({
-      ...options,
-      name: this.#names[index]!,
-      handler: { url: handler.url, className: handler.name, args: options.args },
-      taskClasses: [...this.#taskClasses.keys()].map((taskClass) =>
-        nearest(taskClassesOf(handler), taskClass),
-      ),
-      spin,
-    }))
-  }
-
   async #start(timeout: number): Promise<void> {
     this.#enter('starting')
     this.#stopped = this.#lastStats = undefined
-    const supervisor = this.#build()
+    const plan = {
+      steps: this.#steps,
+      names: this.#names,
+      options: this.#options,
+      taskClasses: this.#taskClasses,
+    }
+    const run = (this.#run = new FlowRun(plan, () => this.#enter('failed')))
     try {
-      await this.#attachments?.listen()
-      await supervisor.start(timeout)
+      await run.start(timeout)
       this.#enter('running')
-      this.#attachments?.open()
+      run.open()
     } catch (error) {
-      this.#release()
+      this.#release(run)
       this.#enter('stopped')
       throw error
     }
   }
 
-  async #stop(graceful: boolean, timeout: number): Promise<void> {
+  async #stop(run: FlowRun, graceful: boolean, timeout: number): Promise<void> {
     const failed = this.#state === 'failed'
     this.#enter('stopping')
     const until = performance.now() + timeout
-    if (graceful && !failed) await this.#drained(timeout)
-    else this.#client?.failAll()
+    if (graceful && !failed) await run.drain(timeout)
+    else run.client.failAll()
     await (graceful
-      ? this.#supervisor?.stop(Math.max(100, until - performance.now()))
-      : this.#supervisor?.kill())
+      ? run.supervisor.stop(Math.max(100, until - performance.now()))
+      : run.supervisor.kill())
     // Whatever the workers had finished is collected; what they had not is failed.
-    this.#client?.failAll()
-    this.#release()
+    run.client.failAll()
+    this.#release(run)
     this.#enter('stopped')
   }
 
-  /** Lets go of shared memory: what results still lie in goes with the last of them. */
-  #release(): void {
-    const memory = this.#memory
+  #release(run: FlowRun): void {
     this.#lastStats = this.stats()
-    this.#attachments?.close({ type: 'stopped' })
-    // A stuck thread goes on using the memory: then it stays, as long as the process does.
-    const unmaps = this.#supervisor?.isEmpty === true
-    this.#client?.close(() => {
-      if (unmaps) memory?.closePayloads()
-    })
-    if (unmaps) {
-      this.#control?.close()
-      memory?.close()
-    }
-    this.#client = this.#control = this.#supervisor = this.#memory = this.#attachments = undefined
-  }
-
-  async #drained(timeout: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeout)
-    })
-    const drained = Promise.all([this.#client?.whenIdle(), this.#attachments?.drain()])
-    await Promise.race([drained, late])
-    clearTimeout(timer)
-  }
-
-  #fail(makeError: () => Error): void {
-    this.#enter('failed')
-    const error = makeError()
-    this.#attachments?.close({ type: 'failed', message: error.message })
-    this.#client?.tick() // what the workers have said by now counts
-    this.#client?.failAll(makeError)
-    void this.#supervisor?.kill()
+    run.release()
+    this.#run = undefined
   }
 }
 

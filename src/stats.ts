@@ -14,7 +14,7 @@ import {
   TASKS,
   TIMED_OUT,
 } from './metrics/counters.ts'
-import type { WorkerReport } from './runtime/supervisor.ts'
+import type { WorkerReport } from './runtime/seat.ts'
 import { type Control, workerActor } from './transport/control.ts'
 
 /** A step in figures, over the life of its workers. Quantiles are exact to a tenth. */

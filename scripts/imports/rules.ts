@@ -22,7 +22,7 @@ const files = new Map([
   ['errors', '^src/errors[.]ts$'],
   [
     'user',
-    '^src/(flow|flow-client|flow-log|flow-options|process-task|step|task|task-classes|handler|stats|platform|options|defaults)[.]ts$',
+    '^src/(flow|flow-client|flow-log|flow-run|flow-options|process-task|step|task|task-classes|handler|stats|platform|options|defaults)[.]ts$',
   ],
   ['index', '^src/index[.]ts$'],
 ])

@@ -37,10 +37,11 @@ describeIsolations('flow.reload()', (isolation) => {
     while ((seen.get('first') ?? 0) < 3_000) {
       await flow.process(new GenerationTask(), { timeout: 60_000 })
     }
-    const reload = flow.reload(generations, { args: ['second'] }).then(() => {
+    const reload = async (): Promise<void> => {
+      await flow.reload(generations, { args: ['second'] })
       isReloaded = true
-    })
-    await Promise.all([...clients, reload])
+    }
+    await Promise.all([...clients, reload()])
     const { admitted, completed, failed, pending } = flow.stats().tasks
     expect({ failed, pending }).toEqual({ failed: 0, pending: 0 })
     expect(completed).toBe(admitted)

@@ -1,0 +1,180 @@
+import { Client } from './client/client.ts'
+import { flowDefaults } from './defaults.ts'
+import { FlowStoppedError, StartError } from './errors.ts'
+import { FlowLog } from './flow-log.ts'
+import type { ResolvedFlow } from './flow-options.ts'
+import { libc } from './memory/libc.ts'
+import { Attachments } from './runtime/attachments.ts'
+import { FlowMemory } from './runtime/memory-files.ts'
+import { OutputLabeller } from './runtime/output.ts'
+import type { StepPlan } from './runtime/seat.ts'
+import { Supervisor } from './runtime/supervisor.ts'
+import { type FlowStep, taskClassesOf } from './step.ts'
+import { BaseTask } from './task.ts'
+import { nearest } from './task-classes.ts'
+import { monotonic } from './transport/clock.ts'
+import type { Control, FlowShape } from './transport/control.ts'
+
+/** The client that lives in the process that started the flow. */
+const OWN_CLIENT = 0
+
+/** What a flow is, whether it runs or not. */
+export interface FlowPlan {
+  readonly steps: readonly Pick<FlowStep<never>, 'handler' | 'options'>[]
+  /** Of the steps, each once. */
+  readonly names: readonly string[]
+  readonly options: ResolvedFlow
+  readonly taskClasses: ReadonlyMap<unknown, number>
+}
+
+/** One run of a flow, from its start to its stop: its memory, its workers, its clients. */
+export class FlowRun {
+  readonly control: Control
+  readonly client: Client
+  readonly supervisor: Supervisor
+  readonly #plan: FlowPlan
+  readonly #memory: FlowMemory
+  readonly #attachments: Attachments | undefined
+  readonly #log: FlowLog
+  readonly #output = new OutputLabeller()
+
+  /** @param onFailed - called when the run cannot go on, before its pending tasks fail */
+  constructor(plan: FlowPlan, onFailed: () => void) {
+    const { options, names } = plan
+    const { maxPending, payloadThreshold, spin } = options
+    const conditions = plan.steps.map(({ options: { handleCondition } }) => handleCondition)
+    const shape = shapeOf(plan)
+    const memory = new FlowMemory(shape)
+    const control = memory.createControl(OWN_CLIENT)
+    this.#plan = plan
+    this.#memory = memory
+    this.control = control
+    this.#log = new FlowLog(options.logger)
+    this.supervisor = this.#makeSupervisor(
+      { memory, shape, conditions, payloadThreshold },
+      onFailed,
+    )
+    this.client = new Client(control, {
+      maxPending,
+      payloadThreshold,
+      spin,
+      bell: libc().dup(memory.bells[OWN_CLIENT]!.read),
+      conditions,
+      stepNames: names,
+      deathCause: (number) => this.supervisor.deathCause(number),
+      onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, names),
+    })
+    this.#attachments = this.#makeAttachments(conditions)
+  }
+
+  /** Resolves once every worker is ready; after a failure none is left. */
+  async start(timeout: number): Promise<void> {
+    await this.#attachments?.listen()
+    await this.supervisor.start(timeout)
+  }
+
+  /** Lets clients in that have waited for the start, and all that come. */
+  open(): void {
+    this.#attachments?.open()
+  }
+
+  /** Resolves once no client has anything pending, or after `timeout`. */
+  async drain(timeout: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeout)
+    })
+    const drained = Promise.all([this.client.whenIdle(), this.#attachments?.drain()])
+    await Promise.race([drained, late])
+    clearTimeout(timer)
+  }
+
+  /** Lets go of shared memory, after the last worker: what results still lie in goes with the last of them. */
+  release(): void {
+    this.#attachments?.close({ type: 'stopped' })
+    // A stuck thread goes on using the memory: then it stays, as long as the process does.
+    const unmaps = this.supervisor.isEmpty
+    this.client.close(() => {
+      if (unmaps) this.#memory.closePayloads()
+    })
+    if (!unmaps) return
+    this.control.close()
+    this.#memory.close()
+  }
+
+  #fail(makeError: () => Error): void {
+    this.#attachments?.close({ type: 'failed', message: makeError().message })
+    this.client.tick() // what the workers have said by now counts
+    this.client.failAll(makeError)
+    void this.supervisor.kill()
+  }
+
+  #makeSupervisor(
+    shared: ConstructorParameters<typeof Supervisor>[1],
+    onFailed: () => void,
+  ): Supervisor {
+    const log = this.#log
+    const isReplaced = this.#plan.options.onWorkerDeath === 'restart'
+    return new Supervisor(this.control, shared, plansOf(this.#plan), {
+      onOutput: ({ step, worker, pid }, stream, written) =>
+        this.#output.write(`${step}#${worker} ${pid}`, stream, written),
+      onLog: (worker, record) => log.worker(worker, record),
+      onRestart: (worker) => log.takeOver(worker),
+      onDeath: (death) => {
+        const cause = log.death(death, { isReplaced })
+        if (isReplaced) return
+        onFailed()
+        this.#fail(() => new FlowStoppedError({ cause }))
+      },
+      onFailed: (error, death) => {
+        log.failure(error, death)
+        onFailed()
+        this.#fail(() => new StartError(error.message, { cause: error }))
+      },
+    })
+  }
+
+  #makeAttachments(conditions: readonly (string | undefined)[]): Attachments | undefined {
+    const { names, taskClasses, options } = this.#plan
+    const { address, payloadThreshold, spin } = options
+    if (address === undefined) return undefined
+    const plan = {
+      stepNames: names,
+      conditions,
+      taskClasses: [...taskClasses.keys()].map((taskClass) => (taskClass as { name: string }).name),
+      payloadThreshold,
+      spin,
+    }
+    return new Attachments(this.control, this.#memory, plan, address, {
+      onAttached: (client, pid) => this.#log.attached(client, pid),
+      onDetached: (client, pid) => this.#log.detached(client, pid),
+    })
+  }
+}
+
+function shapeOf({ options, steps }: FlowPlan): FlowShape {
+  return {
+    clients: 1 + options.maxClients,
+    slotsPerClient: options.maxPending,
+    priorities: options.queuePriorities,
+    inlineBytes: flowDefaults.inlineBytes,
+    memory: options.memory,
+    steps: steps.map(({ options: { nprocs, queueSize } }) => ({
+      workers: 2 * nprocs, // those at work, and their successors
+      queueSize,
+    })),
+    birth: monotonic(),
+  }
+}
+
+function plansOf({ steps, names, options, taskClasses }: FlowPlan): StepPlan[] {
+  return steps.map(({ handler, options: step }, index) => ({
+    ...step,
+    name: names[index]!,
+    handler: { url: handler.url, className: handler.name, args: step.args },
+    taskClasses: [...taskClasses.keys()].map((taskClass) =>
+      nearest(taskClassesOf(handler), taskClass),
+    ),
+    spin: options.spin,
+  }))
+}
