@@ -14,8 +14,6 @@ import {
 
 /** Number of the first descriptor after stdin, stdout, stderr and the control channel. */
 const FIRST_FD = 4
-/** Milliseconds to wait for a control channel to end after its worker. */
-const LAST_WORDS = 500
 
 /** Starts a worker process. It inherits the memory files and the bells as descriptors. */
 export function spawnProcess(
@@ -55,16 +53,8 @@ export function spawnProcess(
     events.onExit({ code, signal })
   }
   child.on('message', (message) => events.onMessage(message as WorkerMessage))
-  child.on('exit', (code, signal) => {
-    const finish = (): void => end(code ?? undefined, signal ?? undefined)
-    if (!child.connected) return finish()
-    // What it said last is read first. The channel ends with the worker, unless a process of its own has inherited it.
-    const timer = setTimeout(finish, LAST_WORDS)
-    child.once('disconnect', () => {
-      clearTimeout(timer)
-      finish()
-    })
-  })
+  // What the worker said last comes before its exit: libuv reads what there is to read before it looks for signals.
+  child.on('exit', (code, signal) => end(code ?? undefined, signal ?? undefined))
   child.on('error', () => {
     // Could not be started at all: there will be no exit.
     if (child.pid === undefined) end(undefined, undefined)

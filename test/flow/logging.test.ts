@@ -19,6 +19,7 @@ import {
   pidsOf,
   rejection,
   started,
+  survivors,
 } from '../support/flow.ts'
 import { Gate } from '../support/flow-gate.ts'
 
@@ -35,6 +36,8 @@ const fail = (): never => {
 
 const failureOf = async (flow: Flow<LogTask>, deed: Deed): Promise<unknown> =>
   rejection(flow.process(new LogTask(deed)))
+
+const isTakeOver = ({ message }: { message: string }): boolean => message.includes('taken over')
 
 const modelError = {
   name: 'ModelError',
@@ -143,6 +146,19 @@ describe('the log of a worker process', () => {
     await failureOf(flow, 'log and be killed')
     expect(journal.entries.filter(({ message }) => message === 'last words')).toHaveLength(50)
     expect(journal.entries.at(51)).toMatchObject({ level: 'warn', data: { signal: 'SIGKILL' } })
+  })
+
+  test('is read before its death, however late the parent comes to it', async () => {
+    const journal = new Journal()
+    await using flow = await flowOf('process', journal)
+    for (let death = 1; death <= 5; death++) {
+      const pids = pidsOf(flow)
+      const outcome = failureOf(flow, 'throw where nobody catches')
+      const end = performance.now() + 10_000
+      while (survivors(pids).length > 0 && performance.now() < end); // the event loop stands still
+      expect(await outcome).toMatchObject({ code: 'AQ_WORKER_DIED', cause: modelError })
+      await journal.has((entries) => entries.filter(isTakeOver).length === death)
+    }
   })
 
   test("a handler's own messages to the parent mean nothing", async () => {
@@ -259,7 +275,7 @@ describeIsolations('the death of a worker', (isolation) => {
           },
         },
       ])
-      await journal.has((entries) => entries.some(({ message }) => message.includes('taken over')))
+      await journal.has((entries) => entries.some(isTakeOver))
       expect(journal.of('info').at(-1)).toMatchObject({
         data: { step: 'logs', handler: 'LogHandler', worker: 0, pid: pidsOf(flow)[0] },
       })
@@ -335,7 +351,10 @@ describeIsolations("onWorkerDeath: 'stop'", (isolation) => {
     await flow.stop()
     expect(states).toEqual(['failed', 'stopping', 'stopped'])
     expect(flow.stats().tasks).toMatchObject({ admitted: 51, failed: 51, pending: 0 })
-    expect(flow.stats().workers.every(({ state }) => state === 'dead')).toBe(true)
+    expect(flow.stats().workers).toMatchObject([
+      { state: 'dead', restarts: 0 },
+      { state: 'dead', restarts: 0 },
+    ])
   })
 })
 

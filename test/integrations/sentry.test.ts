@@ -9,7 +9,11 @@ import { SentryReceiver } from '../support/sentry-receiver.ts'
 let receiver: SentryReceiver
 beforeAll(async () => {
   receiver = await SentryReceiver.listen()
-  Sentry.init({ dsn: receiver.dsn, release: 'test' })
+  Sentry.init({
+    dsn: receiver.dsn,
+    // The same error twice in a row would be one event, and the tests throw it again and again.
+    integrations: (defaults) => defaults.filter(({ name }) => name !== 'Dedupe'),
+  })
 })
 afterEach(async () => {
   await Sentry.flush()
@@ -71,7 +75,9 @@ describeIsolations('withSentry', (isolation) => {
     await using flow = await watched()
     const [pid] = pidsOf(flow)
     await flow.process(new LogTask('log an error'))
-    const event = await receiver.next()
+    const event = await receiver.next(
+      ({ contexts }) => contexts?.['aqueduct']?.['message'] === 'no model',
+    )
     expect(exceptionsOf(event)).toEqual(modelError)
     expect(event).toMatchObject({
       level: 'error',
@@ -150,6 +156,18 @@ test('a worker process that is killed is an event', async () => {
     worker: 0,
     pid,
     signal: 'SIGKILL',
+  })
+})
+
+test('an error that is only an information is a breadcrumb, a warning with an error is an event', async () => {
+  const logger = withSentry(Sentry, new Journal())
+  logger.info({ err: new Error('retried') }, 'first')
+  logger.warn({ err: new Error('given up') }, 'second')
+  const event = await receiver.next()
+  expect(event).toMatchObject({
+    level: 'warning',
+    exception: { values: [{ value: 'given up' }] },
+    breadcrumbs: [{ level: 'info', message: 'first' }],
   })
 })
 

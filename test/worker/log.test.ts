@@ -93,6 +93,9 @@ test('a parent that does not keep up gets no chatter, and a limited number of wa
   expect(book.count('info')).toBe(2)
   book.log.tellSuppressed()
   expect(book.records.at(-1)).toMatchObject({ level: 'warn', data: { suppressed: 49 + 401 } })
+  book.isRead = false
+  times(500, () => logger.error('trouble'))
+  expect(book.count('error')).toBe(99 + 100)
 })
 
 test.each<[string, unknown, string]>([
