@@ -1,0 +1,43 @@
+import type { ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
+
+/** The signals that were asked for, so that a response has but one. */
+const signals = new WeakMap<object, AbortSignal>()
+
+/**
+ * A signal that is aborted when the client goes away before it has its whole answer: with it as the `signal` of
+ * `flow.process()`, a client that hangs up cancels its task.
+ *
+ * The response tells, not the request: a request is over as soon as its body has been read.
+ *
+ * @param response - Node's own object: `response` in Express, `reply.raw` in Fastify.
+ *
+ * @example
+ * ```ts
+ * import { createServer } from 'node:http'
+ * import { Flow } from 'aqueduct-ts'
+ * import { hangUpOf } from 'aqueduct-ts/http'
+ * import { SumHandler, SumTask } from './sum.ts'
+ *
+ * const flow = new Flow([SumHandler])
+ * createServer(async (request, response) => {
+ *   const { sum } = await flow.process(new SumTask(10), { signal: hangUpOf(response) })
+ *   response.end(String(sum))
+ * })
+ * ```
+ */
+export function hangUpOf(response: ServerResponse | Http2ServerResponse): AbortSignal {
+  let signal = signals.get(response)
+  if (signal === undefined) {
+    const controller = new AbortController()
+    const onClose = (): void => {
+      if (!response.writableFinished)
+        controller.abort(new DOMException('The client has hung up.', 'AbortError'))
+    }
+    if (response.closed) onClose()
+    else response.once('close', onClose)
+    signal = controller.signal
+    signals.set(response, signal)
+  }
+  return signal
+}
