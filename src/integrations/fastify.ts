@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { AqueductError, InvalidOptionError } from '../index.ts'
+import { AqueductError, type FlowState, InvalidOptionError } from '../index.ts'
 import {
   type AnyFlow,
   type AqueductOptions,
@@ -35,7 +35,8 @@ class Service {
   readonly #options: ResolvedOptions
   readonly #connections: Connections
   readonly #failed = new Set<string>()
-  readonly #leaveProgram: () => void
+  /** Takes back what lives outside of the application. */
+  readonly #leave: (() => void)[] = []
   #isClosing = false
   #closesBy = 0
 
@@ -43,19 +44,20 @@ class Service {
     this.#app = app
     this.#options = options
     this.#connections = new Connections(app.server)
-    this.#leaveProgram = joinProgram(
-      {
-        close: () => app.close(),
-        closeTimeout: options.closeTimeout,
-        onError: (error) => this.#tell(error, 'the application could not be closed cleanly'),
-      },
-      options.closeOnSignals,
-    )
+    const member = {
+      close: () => app.close(),
+      closeTimeout: options.closeTimeout,
+      onError: (error: unknown) =>
+        this.#tell(error, `the application could not be closed cleanly: ${messageOf(error)}`),
+    }
+    this.#leave.push(joinProgram(member, options.closeOnSignals))
     for (const [name, flow] of Object.entries(options.flows)) {
-      flow.on('state', (state) => {
+      const onState = (state: FlowState): void => {
         if (state === 'running') this.#failed.delete(name)
         if (state === 'failed') this.#fail(name, undefined)
-      })
+      }
+      flow.on('state', onState)
+      this.#leave.push(() => flow.off('state', onState))
     }
   }
 
@@ -74,7 +76,7 @@ class Service {
       // The application may have started it itself, to listen only when it runs.
       if (flow.state === 'starting' || flow.state === 'running') continue
       flow.start({ timeout: startTimeout }).then(
-        () => this.#app.log.info({ flow: name }, `the flow ${name} is running`),
+        () => this.#app.log.info({ flow: name }, `${titleOf(name)} is running`),
         (error: unknown) => this.#fail(name, error),
       )
     }
@@ -97,7 +99,7 @@ class Service {
     try {
       await Promise.all(Object.values(this.#options.flows).map((flow) => flow.stop({ timeout })))
     } finally {
-      this.#leaveProgram()
+      for (const leave of this.#leave) leave()
     }
   }
 
@@ -106,7 +108,7 @@ class Service {
     this.#failed.add(name)
     const { exitOnFail } = this.#options
     const what = error === undefined ? 'has failed' : `could not start: ${messageOf(error)}`
-    this.#tell(error, `the flow ${name} ${what}${exitOnFail ? '; the program ends' : ''}`)
+    this.#tell(error, `${titleOf(name)} ${what}${exitOnFail ? '; the program ends' : ''}`)
     if (exitOnFail) void endProgram(1)
   }
 
@@ -117,6 +119,9 @@ class Service {
     if (log.level === undefined) process.stderr.write(`[aqueduct] ${message}\n`)
   }
 }
+
+/** An only flow has but the name that it is given by default. */
+const titleOf = (name: string): string => (name === 'flow' ? 'the flow' : `the flow ${name}`)
 
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error)
@@ -183,7 +188,8 @@ const plugin: FastifyPluginAsync<AqueductOptions> = async (app, options) => {
  * - **Close.** `app.close()` answers the requests under way, ends kept-alive connections, then stops the flows.
  * - **Failure.** A flow that cannot start or fails ends the program with exit code 1 (`exitOnFail`).
  * - **Hang-ups.** `reply.hangUp` as the `signal` of `process()` cancels the task of a client that goes away.
- * - **Errors.** Those of flows become 499, 503 with `retry-after`, 504, … (`errorHandler`).
+ * - **Errors.** Those of flows become 503 with `retry-after`, 504, 500, … for the routes that are declared after the
+ *   plugin (`errorHandler`).
  * - **Health.** `/health/live` and `/health/ready` (`liveness`, `readiness`).
  *
  * The flows are at `app.flows`, by name.

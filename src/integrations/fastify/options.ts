@@ -59,7 +59,8 @@ export interface AqueductOptions {
   readonly readiness?: string | false
   /**
    * Answers the errors of flows as `toHttpError()` of `aqueduct-ts/http` has it, in the form of Fastify's own errors, and
-   * leaves all others to the application's error handler. Default true.
+   * leaves all others to the application's error handler. Default true. Fastify warns of two handlers at one level
+   * (`FSTWRN004`): give yours to an inner scope, or switch this one off and let yours ask `toHttpError()`.
    */
   readonly errorHandler?: boolean
 }

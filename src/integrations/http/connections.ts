@@ -58,6 +58,8 @@ export class Connections {
   }
 
   #follow(request: IncomingMessage, response: ServerResponse): void {
+    // In HTTP/2 a connection carries many requests, and has a farewell of its own.
+    if (request.httpVersionMajor > 1) return
     const { socket } = request
     this.#responses.add(response)
     response.once('close', () => {
@@ -78,10 +80,9 @@ export class Connections {
   }
 }
 
-/** Tells the client not to send another request over this connection. HTTP/2 has other means. */
+/** Tells the client not to send another request over this connection. */
 function announceEnd(response: ServerResponse): void {
-  if (!response.headersSent && response.req.httpVersionMajor < 2)
-    response.setHeader('connection', 'close')
+  if (!response.headersSent) response.setHeader('connection', 'close')
 }
 
 const closeRules = { timeout: finiteDuration(0) } as const

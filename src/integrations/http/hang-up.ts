@@ -26,18 +26,27 @@ const signals = new WeakMap<object, AbortSignal>()
  * })
  * ```
  */
-export function hangUpOf(response: ServerResponse | Http2ServerResponse): AbortSignal {
+export function hangUpOf(response: Http1Or2): AbortSignal {
   let signal = signals.get(response)
   if (signal === undefined) {
     const controller = new AbortController()
     const onClose = (): void => {
-      if (!response.writableFinished)
+      if (!hasWholeAnswer(response))
         controller.abort(new DOMException('The client has hung up.', 'AbortError'))
     }
-    if (response.closed) onClose()
+    if (isClosed(response)) onClose()
     else response.once('close', onClose)
     signal = controller.signal
     signals.set(response, signal)
   }
   return signal
 }
+
+type Http1Or2 = ServerResponse | Http2ServerResponse
+
+// A response of HTTP/2 says of itself, once it is closed, that all of it was written.
+const hasWholeAnswer = (response: Http1Or2): boolean =>
+  'stream' in response ? !response.stream.aborted : response.writableFinished
+
+const isClosed = (response: Http1Or2): boolean =>
+  'stream' in response ? response.stream.destroyed : response.closed
