@@ -3,17 +3,35 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest 
 import { AqueductError, type FlowState, InvalidOptionError } from '../index.ts'
 import {
   type AnyFlow,
-  type AqueductOptions,
-  type Flows,
+  type PluginOptions,
   type ResolvedOptions,
   resolveOptions,
 } from './fastify/options.ts'
-import { joinProgram, endProgram } from './fastify/program.ts'
+import { endProgram, joinProgram } from './fastify/program.ts'
 import { Connections } from './http/connections.ts'
 import { toHttpError } from './http/errors.ts'
 import { hangUpOf } from './http/hang-up.ts'
 
-export type { AnyFlow, AqueductOptions, Flows }
+export type { AnyFlow }
+
+/**
+ * The flows of your application by name. Tell the compiler of yours, and `app.flows` has their types:
+ *
+ * ```ts no-run
+ * declare module 'aqueduct-ts/fastify' {
+ *   interface Flows {
+ *     faces: Flow<FaceTask>
+ *   }
+ * }
+ * ```
+ */
+export interface Flows {}
+
+/** Options of the plugin. */
+export interface AqueductOptions extends PluginOptions {
+  /** The application's flows by name. */
+  readonly flows?: Readonly<Record<string, AnyFlow>> & Partial<Flows>
+}
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -166,7 +184,7 @@ const plugin: FastifyPluginAsync<AqueductOptions> = async (app, options) => {
     )
   }
   const service = new Service(app, resolved)
-  app.decorate('flows', resolved.flows)
+  app.decorate('flows', resolved.flows as unknown as Flows) // what the application says they are
   app.decorateReply('hangUp', {
     getter(this: FastifyReply) {
       return hangUpOf(this.raw)

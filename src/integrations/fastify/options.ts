@@ -17,25 +17,12 @@ export interface AnyFlow {
   off(event: 'state', listener: (state: FlowState) => void): unknown
 }
 
-/**
- * The flows of your application by name. Tell the compiler of yours, and `app.flows` has their types:
- *
- * ```ts no-run
- * declare module 'aqueduct-ts/fastify' {
- *   interface Flows {
- *     faces: Flow<FaceTask>
- *   }
- * }
- * ```
- */
-export interface Flows {}
-
 /** Options of the plugin. */
-export interface AqueductOptions {
+export interface PluginOptions {
   /** The application's only flow: short for `flows: { flow }`. */
   readonly flow?: AnyFlow
   /** The application's flows by name. */
-  readonly flows?: Readonly<Record<string, AnyFlow>> & Partial<Flows>
+  readonly flows?: Readonly<Record<string, AnyFlow>>
   /**
    * Milliseconds in which each flow must have started. Default: `FLOW_START_TIMEOUT` of the environment, which is in
    * seconds (0 or less for no limit), else 300,000.
@@ -116,7 +103,7 @@ const rules: Rules = {
 }
 
 /** Throws InvalidOptionError. */
-export function resolveOptions(options: AqueductOptions): ResolvedOptions {
+export function resolveOptions(options: PluginOptions): ResolvedOptions {
   checkOptions('the Fastify plugin', options, rules)
   const { closeOnSignals = false } = options
   return {
@@ -136,7 +123,7 @@ export function resolveOptions(options: AqueductOptions): ResolvedOptions {
   }
 }
 
-function flowsOf({ flow, flows }: AqueductOptions): Readonly<Record<string, AnyFlow>> {
+function flowsOf({ flow, flows }: PluginOptions): Readonly<Record<string, AnyFlow>> {
   if ((flow === undefined) === (flows === undefined)) {
     throw new InvalidOptionError(
       flow === undefined ? 'flow' : 'flows',
