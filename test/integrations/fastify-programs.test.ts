@@ -68,6 +68,18 @@ describe('a program around a Fastify application, with workers of its own', () =
       program.kill('SIGINT') // as npm passes it on
     }))
 
+  test('is not to be interrupted while it closes', async () => {
+    await using gate = await Gate.close()
+    await using program = new Program('service.ts', 'closes slowly', 'process', gate.name)
+    const { pids } = await program.message<Service>()
+    program.kill('SIGINT')
+    await gate.visited() // the flow has stopped, the application has not
+    program.kill('SIGINT')
+    gate.open()
+    expect(await program.ended()).toEqual({ code: 0, signal: null })
+    expect(survivors(pids)).toEqual([])
+  })
+
   test('drains all of its applications before it ends', async () => {
     await using gate = await Gate.close()
     await using program = new Program('service.ts', 'has two applications', 'process', gate.name)

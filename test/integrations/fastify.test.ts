@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterEach, describe, expect, test } from 'vitest'
 import { Flow, FlowStep } from '../../src/index.ts'
@@ -71,6 +73,7 @@ describeIsolations('the Fastify plugin', (isolation) => {
       const url = await listen(app)
       expect(await post(url)).toMatchObject({ status: 200, body: { call: 1 } })
       expect(pidsOf(flow)).toEqual(pids)
+      expect(await statusOf(url, '/health/live')).toBe(200)
     })
 
     test('that fails is told by the health routes, where it is not the end of the program', async () => {
@@ -83,6 +86,20 @@ describeIsolations('the Fastify plugin', (isolation) => {
       expect(live.status).toBe(503)
       expect(await live.json()).toEqual({ status: 'unavailable', flows: { flow: 'stopped' } })
       expect(await statusOf(url, '/health/ready')).toBe(503)
+    })
+
+    test('that is late is made up for by a later one', async () => {
+      await using gate = await Gate.close()
+      const flow = slow(gate)
+      app = Fastify()
+      await app.register(aqueduct, { flow, exitOnFail: false, startTimeout: 0 })
+      const url = await listen(app)
+      await reaches(flow, 'stopped')
+      expect(await statusOf(url, '/health/live')).toBe(503)
+      gate.open()
+      await flow.start()
+      expect(await statusOf(url, '/health/live')).toBe(200)
+      expect(await statusOf(url, '/health/ready')).toBe(200)
     })
   })
 
@@ -123,6 +140,25 @@ describeIsolations('the Fastify plugin', (isolation) => {
       await app.close()
       await Promise.all([used.ended(), unused.ended()])
       expect(flow.state).toBe('stopped')
+    })
+
+    test('is told to whoever asks whether the service is ready', async () => {
+      const flow = await started(work())
+      app = await applicationOf(flow, {}, { return503OnClosing: false })
+      const url = await listen(app)
+      const accepted = once(app.server, 'connection')
+      await using probe = await RawClient.connect(url)
+      const [socket] = (await accepted) as [Socket]
+      probe.send('GET /health/ready HTTP/1.1\r\n')
+      await until(() => socket.bytesRead > 0, 'half of the request has come')
+      await using other = await RawClient.connect(url)
+      const closed = app.close()
+      await other.ended()
+      expect(flow.isRunning).toBe(true)
+      probe.send('host: a\r\n\r\n')
+      await closed
+      await probe.ended()
+      expect(probe.received).toMatch(/^HTTP\/1.1 503 [^]*"status":"unavailable"/)
     })
 
     test('cuts the connections that are left at its timeout, and the flow goes all the same', async () => {

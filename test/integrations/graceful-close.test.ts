@@ -3,7 +3,7 @@ import { type RequestListener, type Server, type ServerResponse, createServer } 
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { gracefulClose } from '../../src/integrations/http.ts'
-import { rejection } from '../support/flow.ts'
+import { rejection, until } from '../support/flow.ts'
 import { RawClient } from '../support/http-client.ts'
 
 const MiB = 2 ** 20
@@ -51,6 +51,7 @@ describe('gracefulClose()', () => {
     response.write('be')
     await client.receives('be')
     const closed = close({ timeout: NEVER })
+    await until(() => !server.listening, 'the server is closing')
     response.end('gun')
     await closed
     await client.ended()
