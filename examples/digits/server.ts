@@ -2,14 +2,16 @@
  * Recognises handwritten digits over HTTP: `npm run demo`, then open the address that it prints.
  *
  * The web process only receives and answers. Decoding pictures and running the model happen in the worker processes of
- * a flow (flow.ts), so a slow picture never keeps another request waiting.
+ * a flow (flow.ts), so a slow picture never keeps another request waiting. The plugin starts the flow, tells of its health,
+ * and lets both end cleanly at a signal.
  */
 import { readFile } from 'node:fs/promises'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import Fastify, { type FastifyReply } from 'fastify'
+import aqueduct from 'aqueduct-ts/fastify'
+import Fastify from 'fastify'
+import { refuseConnection, sendError } from './errors.ts'
 import { makeDigitFlow } from './flow.ts'
-import { refuseConnection, sendError } from './http-errors.ts'
 import { DigitTask } from './task.ts'
 
 const { HOST = '127.0.0.1', PORT = '8080', TIMEOUT = '5000', MAX_PENDING = '256' } = process.env
@@ -23,7 +25,13 @@ const app = Fastify({
   clientErrorHandler: refuseConnection,
 })
 const page = await readFile(new URL('page.html', import.meta.url))
-let stopping = false
+
+// Errors have a form of their own here: without it the plugin's handler would do.
+await app.register(aqueduct, { flow, closeOnSignals: true, errorHandler: false })
+app.setErrorHandler((error, _request, reply) => sendError(error, reply))
+app.setNotFoundHandler(({ method, url }, reply) =>
+  reply.code(404).send({ error: { code: 'NOT_FOUND', message: `There is no ${method} ${url}.` } }),
+)
 
 app.removeAllContentTypeParsers()
 app.addContentTypeParser(
@@ -35,7 +43,7 @@ app.addContentTypeParser(
 app.post<{ Body?: Buffer }>('/predict', async (request, reply) => {
   const task = new DigitTask(request.body ?? Buffer.alloc(0))
   try {
-    await flow.process(task, { timeout: Number(TIMEOUT), signal: hangUpOf(reply) })
+    await flow.process(task, { timeout: Number(TIMEOUT), signal: reply.hangUp })
     if (task.problem !== undefined) {
       return await reply.code(400).send({ error: { code: 'BAD_IMAGE', message: task.problem } })
     }
@@ -45,15 +53,8 @@ app.post<{ Body?: Buffer }>('/predict', async (request, reply) => {
   }
 })
 
-// A connection would stay open for the next request, and stopping would wait for it.
-app.addHook('onSend', async (_request, reply) => {
-  if (stopping) reply.header('connection', 'close')
-})
-
 app.get('/', (_request, reply) => reply.type('text/html; charset=utf-8').send(page))
 app.get('/stats', () => flow.stats())
-app.get('/health/live', (_request, reply) => sendHealth(flow.state !== 'failed', reply))
-app.get('/health/ready', (_request, reply) => sendHealth(flow.isRunning && !stopping, reply))
 
 // Milliseconds and shares to four decimals are enough for people.
 app.setReplySerializer((answer) =>
@@ -61,25 +62,8 @@ app.setReplySerializer((answer) =>
     typeof value === 'number' ? Number(value.toFixed(4)) : value,
   ),
 )
-app.setErrorHandler((error, _request, reply) => sendError(error, reply))
-app.setNotFoundHandler(({ method, url }, reply) =>
-  reply.code(404).send({ error: { code: 'NOT_FOUND', message: `There is no ${method} ${url}.` } }),
-)
 
-/** Aborted when the client goes away before it has its answer. */
-function hangUpOf(reply: FastifyReply): AbortSignal {
-  const hangUp = new AbortController()
-  reply.raw.once('close', () => hangUp.abort())
-  return hangUp.signal
-}
-
-function sendHealth(ok: boolean, reply: FastifyReply): FastifyReply {
-  return reply.code(ok ? 200 : 503).send({ status: ok ? 'ok' : 'unavailable', flow: flow.state })
-}
-
-async function start(): Promise<void> {
-  const address = await app.listen({ host: HOST, port: Number(PORT) }) // not ready before the flow is
-  await flow.start()
+function invite(address: string): void {
   const sample = fileURLToPath(new URL('samples/seven-drawn.png', import.meta.url))
   console.log(`Draw a digit:  ${address}/`)
   console.log(
@@ -88,18 +72,24 @@ async function start(): Promise<void> {
   console.log('Ctrl-C stops it.')
 }
 
-async function stop(signal: string): Promise<void> {
-  if (stopping) return // npm passes a Ctrl-C on to us, who have had it already
-  stopping = true
-  console.log(`${signal}: finishing what is in flight …`)
-  const late = setTimeout(() => app.server.closeAllConnections(), 10_000)
-  await app.close() // takes no more requests, waits for the answers under way
-  clearTimeout(late)
-  await flow.stop()
-  console.log('Stopped.')
-}
+const running = new Promise<void>((resolve) => {
+  flow.on('state', (state) => {
+    if (state === 'running') resolve()
+  })
+})
+app.addHook('preClose', async () => {
+  if (flow.isRunning) console.log('Finishing what is in flight …')
+})
+process.on('exit', (code) => {
+  if (code === 0) console.log('Stopped.')
+})
 
-async function giveUp({ code, message }: NodeJS.ErrnoException): Promise<void> {
+try {
+  const address = await app.listen({ host: HOST, port: Number(PORT) }) // not ready before the flow is
+  await running
+  invite(address)
+} catch (error) {
+  const { code, message } = error as NodeJS.ErrnoException
   console.error(
     code === 'EADDRINUSE'
       ? `Port ${PORT} of ${HOST} is taken. Choose another one: PORT=8081 npm run demo`
@@ -107,12 +97,4 @@ async function giveUp({ code, message }: NodeJS.ErrnoException): Promise<void> {
   )
   process.exitCode = 1
   await app.close()
-}
-
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => void stop(signal))
-
-try {
-  await start()
-} catch (error) {
-  if (!stopping) await giveUp(error as NodeJS.ErrnoException)
 }

@@ -4,15 +4,16 @@ import type { IForbiddenRuleType } from 'dependency-cruiser'
 // The rooms of src/, from the ground up, and what each may import beside itself.
 const rooms: Readonly<Record<string, readonly string[]>> = {
   errors: [],
+  options: ['errors'],
   memory: ['errors'],
   metrics: ['errors'],
   transport: ['errors', 'memory'],
   worker: ['errors', 'memory', 'metrics', 'transport'],
   client: ['errors', 'memory', 'metrics', 'transport'],
   runtime: ['errors', 'memory', 'metrics', 'transport'],
-  user: ['errors', 'memory', 'metrics', 'transport', 'worker', 'client', 'runtime'],
+  user: ['errors', 'options', 'memory', 'metrics', 'transport', 'worker', 'client', 'runtime'],
   index: ['user', 'errors', 'worker'],
-  integrations: ['index'],
+  integrations: ['index', 'options'],
   cli: ['index'],
   dashboard: ['index'],
 }
@@ -20,9 +21,10 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 // A room is the folder of its name, but for these.
 const files = new Map([
   ['errors', '^src/errors[.]ts$'],
+  ['options', '^src/options[.]ts$'],
   [
     'user',
-    '^src/(flow|flow-client|flow-log|flow-run|flow-options|process-task|step|task|task-classes|handler|stats|platform|options|defaults)[.]ts$',
+    '^src/(flow|flow-client|flow-log|flow-run|flow-options|process-task|step|task|task-classes|handler|stats|platform|defaults)[.]ts$',
   ],
   ['index', '^src/index[.]ts$'],
 ])

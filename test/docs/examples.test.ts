@@ -14,6 +14,10 @@ const documented = [
   'errors',
   'worker/flow-worker',
   'worker/log',
+  'integrations/fastify',
+  'integrations/http/connections',
+  'integrations/http/errors',
+  'integrations/http/hang-up',
   'integrations/sentry',
 ]
 

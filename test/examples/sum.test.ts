@@ -14,8 +14,9 @@ test('the sum service sums, refuses what is no number, and ends', async () => {
   for (const body of [{}, { number: -1 }, { number: 'many' }, { number: 1e9 }]) {
     const refusal = await post(body)
     expect(refusal.status).toBe(400)
-    expect(await refusal.json()).toHaveProperty('error.message')
+    expect(await refusal.json()).toMatchObject({ code: 'FST_ERR_VALIDATION' })
   }
+  expect((await fetch(`${service.url}/health/ready`)).status).toBe(200)
   const { code } = await service.end('SIGINT')
   expect(code).toBe(0)
 })
