@@ -18,6 +18,7 @@ const shape: FlowShape = {
   clients: 1,
   slotsPerClient: 4,
   priorities: 1,
+  priorityAgeing: 1000,
   inlineBytes: 512,
   memory: 64 * PAGE_BYTES,
   steps: [

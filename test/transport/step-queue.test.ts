@@ -24,6 +24,7 @@ const SLOTS = 6
 const CLIENT = 0
 const shape: StepQueueShape = {
   priorities: 2,
+  ageing: 1000,
   queueSize: 2,
   ringCapacity: 64,
   workers: 40,
@@ -50,7 +51,7 @@ class SharedQueue {
 
   submit(slot: number, priority = 0): void {
     const generation = (generationOfState(this.tasks.word(slot)) + 1) & 0x3fff
-    this.tasks.describe(slot, 0, priority, Infinity)
+    this.tasks.describe(slot, 0, priority, 0, Infinity)
     this.tasks.set(slot, stateWord(QUEUED, CLIENT, generation))
     this.queue.push(slot, generation, priority)
   }
