@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { WorkTask } from '../fixtures/work.ts'
 import { Bottleneck } from '../support/bottleneck.ts'
-import { describeIsolations } from '../support/flow.ts'
+import { describeIsolations, rejection, turn } from '../support/flow.ts'
 
 const LOW = 0
 const MIDDLE = 1
@@ -35,7 +36,7 @@ describeIsolations('ageing', (isolation) => {
       const priorityAgeing = 20
       await using bottleneck = await overloaded(priorityAgeing)
       const others = [LOW, MIDDLE, LOW, LOW, MIDDLE].map((priority) => bottleneck.give(priority))
-      for (let turn = 0; turn < 5; turn++) {
+      for (let round = 0; round < 5; round++) {
         await load(bottleneck)
         others.push(bottleneck.give(LOW))
       }
@@ -62,7 +63,7 @@ describeIsolations('ageing', (isolation) => {
     test('with strict priorities an overload of high priority keeps low priority from starting', async () => {
       await using bottleneck = await overloaded(Infinity)
       const others = [LOW, MIDDLE, LOW].map((priority) => bottleneck.give(priority))
-      for (let turn = 0; turn < 100; turn++) await load(bottleneck)
+      for (let round = 0; round < 100; round++) await load(bottleneck)
       expect(others.map(({ call }) => call)).toEqual([undefined, undefined, undefined])
       expect(bottleneck.flow.stats().tasks.completed).toBeGreaterThanOrEqual(99)
       const given = await bottleneck.finish()
@@ -97,13 +98,26 @@ describeIsolations('ageing', (isolation) => {
   })
 
   test('a priority whose queue is full does not keep another from its own', async () => {
-    await using bottleneck = await Bottleneck.open(isolation, 1, 0, { queuePriorities }, 1)
+    const options = { queuePriorities, priorityAgeing: Infinity }
+    await using bottleneck = await Bottleneck.open(isolation, 1, 0, options, 1)
+    const waitingBy = async (count: number): Promise<void> => {
+      await turn()
+      expect(bottleneck.queued).toBe(count)
+    }
     for (let id = 0; id < 3; id++) bottleneck.give(HIGH)
-    expect(bottleneck.queued).toBe(1)
-    for (let id = 0; id < 3; id++) bottleneck.give(LOW)
-    expect(bottleneck.queued).toBe(2)
+    await waitingBy(1)
+    bottleneck.give(LOW)
+    await waitingBy(2)
+    // Nor does it when the other waits for room as well, and gets some.
+    const caller = new AbortController()
+    const gone = rejection(
+      bottleneck.flow.process(new WorkTask(-1), { signal: caller.signal, priority: MIDDLE }),
+    )
     bottleneck.give(MIDDLE)
-    expect(bottleneck.queued).toBe(3)
+    await waitingBy(3)
+    caller.abort()
+    await gone
+    await waitingBy(3)
     await bottleneck.finish()
   })
 })
