@@ -1,9 +1,27 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { Flow, type FlowOptions, FlowStep } from '../../src/index.ts'
+import { processTask } from '../../src/process-task.ts'
 import { KeepingHandler, SyncHandler, WorkHandler, WorkTask } from '../fixtures/work.ts'
 import { describeIsolations, rejection, started, turn, until } from '../support/flow.ts'
 import { Gate } from '../support/flow-gate.ts'
+import { SmallFlow } from '../support/small-flow.ts'
+
+test('without a timeout of its own a task has 5 seconds', async () => {
+  const flow = new SmallFlow()
+  flow.setTime(10)
+  const classes = new Map([[WorkTask, 0]])
+  const task = new WorkTask(0)
+  flow.outcomes.set(task, { timesSettled: 0, finished: undefined, error: undefined })
+  const late = rejection(processTask(flow.client, 'running', classes, task, {}))
+  flow.setTime(5_009)
+  flow.client.tick()
+  expect(flow.client.pending).toBe(1)
+  flow.setTime(5_010)
+  flow.client.tick()
+  expect(await late).toMatchObject({ code: 'AQ_TIMEOUT', timeout: 5_000 })
+  flow.close()
+})
 
 /** A task with a payload in shared memory. */
 class HeavyTask extends WorkTask {
@@ -172,7 +190,7 @@ describeIsolations('deadlines and cancellation', (isolation) => {
     await using gate = await Gate.close()
     await using flow = await working()
     const late = new WorkTask(0, { gate: gate.name, works: true })
-    expect(await rejection(flow.process(late, { timeout: 100 }))).toMatchObject({
+    expect(await rejection(flow.process(late, { timeout: 500 }))).toMatchObject({
       code: 'AQ_TIMEOUT',
     })
     await gate.visited()
