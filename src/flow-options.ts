@@ -64,17 +64,19 @@ export interface FlowOptions {
   readonly queuePriorities?: number
   /**
    * Head start of a priority class over the next lower one, in milliseconds, so that no task waits for ever. Default
-   * 1,000; Infinity is strict: nothing of a lower priority starts while something of a higher one waits.
+   * 1,000; Infinity is strict: nothing of a lower priority starts while something of a higher one waits for the step.
    *
-   * Workers and admission take waiting tasks by turns: the next by priority, then the one that came first, where a task
-   * of priority p counts as if it had come p × `priorityAgeing` earlier; and so on. So whatever the load,
+   * Each worker takes the tasks in front of its step by turns: the first of the highest priority, then the eldest, where
+   * one of priority p counts as p × `priorityAgeing` older than it is; and so on. So whatever the load,
    *
-   * - a task of priority p waits for at most twice as many tasks as came before it, or up to
-   *   (q − p) × `priorityAgeing` after it with a higher priority q;
-   * - a task waits for at most twice as many tasks as its own and the higher priorities had before it: a backlog of low
-   *   priority, however long, does not shut high priority out.
+   * - a task of priority p waits for at most twice as many tasks as were admitted before it, or up to
+   *   (q − p) × `priorityAgeing` after it with a higher priority q, and one for each worker: a permanent overload of high
+   *   priority does not starve low priority;
+   * - a task waits for at most twice as many tasks as its own and the higher priorities had there before it, and one for
+   *   each worker: a backlog of low priority, however long and old, does not shut high priority out.
    *
-   * Time counts from `process()`, not anew at each step.
+   * Age counts from `process()`, not anew at each step. Within a priority tasks keep the order in which they came to the
+   * step. What waits to be admitted is admitted in the same order.
    */
   readonly priorityAgeing?: number
   /** Binary fields of at least so many bytes lie in shared memory. Default 32 KiB. */
