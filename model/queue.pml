@@ -1,6 +1,6 @@
 /*
  * A step's queue, the state words of its tasks, and recovery: Ring.push, peek and remove (src/transport/ring.ts),
- * StepQueue.claim (src/transport/step-queue.ts), a worker's start, hand-over and finish (src/worker) and recoverWorker
+ * Claims.claim (src/transport/claims.ts), a worker's start, hand-over and finish (src/worker) and recoverWorker
  * (src/runtime/recovery.ts), one atomic operation of the code to a step. See README.md.
  */
 #ifndef CELLS

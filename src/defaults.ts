@@ -5,6 +5,7 @@ export const flowDefaults: {
   readonly maxPending: number
   readonly maxClients: number
   readonly priorities: number
+  readonly priorityAgeing: number
   readonly payloadThreshold: number
   readonly inlineBytes: number
   readonly memoryShare: number
@@ -17,6 +18,7 @@ export const flowDefaults: {
   maxPending: 16_384, // tasks
   maxClients: 8, // processes that may be attached, for a flow with an address
   priorities: 1, // classes
+  priorityAgeing: 1_000, // ms of head start per class
   payloadThreshold: 32_768, // bytes: smaller binary fields travel beside the others
   inlineBytes: 2_048, // bytes of encoded fields that fit beside a task's header
   memoryShare: 0.25, // of the memory that the process may use

@@ -62,6 +62,23 @@ export interface FlowOptions {
   readonly maxClients?: number
   /** Number of priority classes, 0 (lowest) to n - 1. Default 1. */
   readonly queuePriorities?: number
+  /**
+   * Head start of a priority class over the next lower one, in milliseconds, so that no task waits for ever. Default
+   * 1,000; Infinity is strict: nothing of a lower priority starts while something of a higher one waits for the step.
+   *
+   * Each worker takes the tasks in front of its step by turns: the first of the highest priority, then the eldest, where
+   * one of priority p counts as p × `priorityAgeing` older than it is; and so on. So whatever the load,
+   *
+   * - a task of priority p waits for at most twice as many tasks as were admitted before it, or up to
+   *   (q − p) × `priorityAgeing` after it with a higher priority q, and one for each worker: a permanent overload of high
+   *   priority does not starve low priority;
+   * - a task waits for at most twice as many tasks as its own and the higher priorities had there before it, and one for
+   *   each worker: a backlog of low priority, however long and old, does not shut high priority out.
+   *
+   * Age counts from `process()`, not anew at each step. Within a priority tasks keep the order in which they came to the
+   * step. What waits to be admitted is admitted in the same order.
+   */
+  readonly priorityAgeing?: number
   /** Binary fields of at least so many bytes lie in shared memory. Default 32 KiB. */
   readonly payloadThreshold?: number
   /** Longest time to look for work before going to sleep, in milliseconds; 0 never looks. Default 0.05. */
@@ -133,6 +150,7 @@ const flowRules = {
   address: addressRule,
   maxClients: integer(1, 255),
   queuePriorities: integer(1, 32),
+  priorityAgeing: duration(0),
   payloadThreshold: integer(1),
   spin: finiteDuration(0),
   logger: loggerRule,
@@ -194,6 +212,7 @@ export function resolveOptions(options: FlowOptions): ResolvedFlow {
     memory: options.memory ?? defaultMemory(),
     maxPending: options.maxPending ?? Math.min(flowDefaults.maxPending, mostPending),
     queuePriorities: options.queuePriorities ?? flowDefaults.priorities,
+    priorityAgeing: options.priorityAgeing ?? flowDefaults.priorityAgeing,
     payloadThreshold: options.payloadThreshold ?? flowDefaults.payloadThreshold,
     spin: options.spin ?? flowDefaults.spin,
     logger: options.logger ?? warnings,

@@ -157,6 +157,7 @@ function shapeOf({ options, steps }: FlowPlan): FlowShape {
     clients: 1 + options.maxClients,
     slotsPerClient: options.maxPending,
     priorities: options.queuePriorities,
+    priorityAgeing: options.priorityAgeing,
     inlineBytes: flowDefaults.inlineBytes,
     memory: options.memory,
     steps: steps.map(({ options: { nprocs, queueSize } }) => ({

@@ -1,4 +1,6 @@
 import type { Finished } from './client/outcome-reader.ts'
+import type { Claim } from './worker/batcher.ts'
+import type { Callers } from './worker/callers.ts'
 
 /** Where the time of a finished task went at one step. */
 export interface StepTimings {
@@ -52,6 +54,9 @@ export abstract class BaseTask implements Disposable {
   #inFlight = false
   #finished: Finished | undefined
   #stepNames: readonly string[] = []
+  /** In a worker: what its handler has in its hands. */
+  #callers: Callers | undefined
+  #claim: Claim | undefined
 
   /** Where the time went when the task was last finished; undefined before. */
   get timings(): TaskTimings | undefined {
@@ -69,6 +74,38 @@ export abstract class BaseTask implements Disposable {
       })
     })
     return { totalMs: toMicroseconds(finished.totalMs), steps }
+  }
+
+  /**
+   * In a handler: whether nobody waits for the task any more, since its signal was aborted, its deadline has passed or
+   * its client has ended. It is read from shared memory at every call, so that also a handler that blocks its event loop
+   * sees it, and can spare itself the rest. Anywhere else false.
+   *
+   * @example
+   * ```ts
+   * import { BaseTask, BaseTaskHandler } from 'aqueduct-ts'
+   *
+   * export class BookTask extends BaseTask {
+   *   pages: string[] = []
+   *   readonly words: number[] = []
+   * }
+   *
+   * export class WordHandler extends BaseTaskHandler<BookTask> {
+   *   static readonly url = import.meta.url
+   *   static readonly task = BookTask
+   *   handle(tasks: readonly BookTask[]): void {
+   *     for (const task of tasks) {
+   *       for (const page of task.pages) {
+   *         if (task.isCancelled) break
+   *         task.words.push(page.split(' ').length)
+   *       }
+   *     }
+   *   }
+   * }
+   * ```
+   */
+  get isCancelled(): boolean {
+    return this.#claim !== undefined && this.#callers?.hasGone(this.#claim) === true
   }
 
   /**
@@ -91,6 +128,12 @@ export abstract class BaseTask implements Disposable {
 
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  /** @internal */
+  static claimed(task: BaseTask, callers: Callers, claim: Claim): void {
+    task.#callers = callers
+    task.#claim = claim
   }
 
   /** @internal */

@@ -1,4 +1,5 @@
 import { toError } from '../errors.ts'
+import { ageRank, isAgeing } from '../transport/ageing.ts'
 import { FieldEncoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { writeFields } from '../transport/fields.ts'
@@ -22,7 +23,7 @@ export interface AdmissionEvents {
 
 /**
  * Brings tasks into shared memory: into a free slot, with their payloads, and into the queue of their first step. What
- * finds no place waits here, by priority and in the order of its arrival.
+ * finds no place waits here: each priority in the order of its arrival, and the priorities by turns of urgency and age.
  */
 export class Admission {
   readonly #control: Control
@@ -34,7 +35,11 @@ export class Admission {
   readonly #waiting: readonly WaitingList<Pending>[]
   readonly #stepsToWake: boolean[]
   #waitingCount = 0
-  #lacksMemory = false
+  /** What was missing last. */
+  #lacks: Refusal | undefined
+  readonly #isAgeing: boolean
+  /** Whose turn the next task that finds a place is. */
+  #isTurnOfAge = false
   #wakePlanned = false
   #reliefTimer: NodeJS.Timeout | undefined
   #closed = false
@@ -52,48 +57,52 @@ export class Admission {
     this.#results = results
     this.#relief = relief
     this.#events = events
+    this.#isAgeing = isAgeing(control.shape.priorities, control.shape.priorityAgeing)
     this.#encoder = new FieldEncoder({ payloadThreshold })
     this.#waiting = Array.from({ length: control.shape.priorities }, () => new WaitingList())
     this.#stepsToWake = control.shape.steps.map(() => false)
   }
 
-  /** Admits a task, at once if nobody came before it. */
+  /** Admits a task, at once if nobody who waits comes before it. */
   add(pending: Pending): void {
-    if (this.#waitingCount > 0 && this.#hasElderWaiting(pending.priority)) {
+    if (this.#waitingCount > 0 && this.#isBehind(pending)) {
       this.#wait(pending)
       return
     }
     const refusal = this.#admit(pending)
-    if (refusal === undefined) return
+    if (refusal === undefined) {
+      if (this.#waitingCount > 0) this.#endTurn()
+      return
+    }
     this.#wait(pending)
     this.#askFor(refusal, pending)
     // What was missing may have come before the request was seen.
     this.retry()
   }
 
-  /** Admits what waits, the most urgent first, each priority in its order, until something is missing. */
+  /** Admits what waits, in turn, until something is missing. Who lacks room lets other priorities pass: theirs is another. */
   retry(): void {
     if (this.#waitingCount === 0 || this.#closed) return
-    for (let priority = this.#waiting.length - 1; priority >= 0; priority--) {
-      const waiting = this.#waiting[priority]!
-      for (let pending = waiting.first(); pending !== undefined; pending = waiting.first()) {
-        const refusal = this.#admit(pending)
-        if (refusal === undefined) {
-          if (pending.settled) waiting.giveUp() // its fields could not be encoded
-          else waiting.shift()
-          this.#waitingCount--
-          continue
-        }
-        this.#askFor(refusal, pending)
+    let passed = 0
+    for (let next = this.#next(passed); next !== undefined; next = this.#next(passed)) {
+      const refusal = this.#admit(next)
+      if (refusal !== undefined) {
+        this.#askFor(refusal, next)
         if (refusal !== 'room') return
-        break
+        passed |= 1 << next.priority
+        continue
       }
+      const waiting = this.#waiting[next.priority]!
+      if (next.settled) waiting.giveUp() // its fields could not be encoded
+      else waiting.shift()
+      this.#waitingCount--
+      this.#endTurn()
     }
   }
 
   /** Whether what waits here waits for memory. */
   get lacksMemory(): boolean {
-    return this.#lacksMemory
+    return this.#lacks === 'memory'
   }
 
   /** Forgets a task that waits here, whose caller has the outcome. */
@@ -114,12 +123,39 @@ export class Admission {
     clearTimeout(this.#reliefTimer)
   }
 
-  /** Whether a task that came earlier, or is more urgent, waits: then a new one waits behind it. */
-  #hasElderWaiting(priority: number): boolean {
-    for (let other = priority; other < this.#waiting.length; other++) {
-      if (this.#waiting[other]!.size > 0) return true
+  /** Whether somebody who waits comes before a new task. What others need may not be taken away; room is each priority's own. */
+  #isBehind(pending: Pending): boolean {
+    if (this.#waiting[pending.priority]!.size > 0) return true
+    if (this.#lacks === 'room') return false
+    const next = this.#next(0)
+    return next !== undefined && !this.#isBefore(pending, next)
+  }
+
+  /** Who of those that wait has the turn, leaving out the priorities in the mask `passed`. */
+  #next(passed: number): Pending | undefined {
+    let next: Pending | undefined
+    for (let priority = this.#waiting.length - 1; priority >= 0; priority--) {
+      if ((passed & (1 << priority)) !== 0) continue
+      const first = this.#waiting[priority]!.first()
+      if (first === undefined) continue
+      if (next === undefined || this.#isBefore(first, next)) next = first
     }
-    return false
+    return next
+  }
+
+  /** Whether the turn is a task's rather than another's of a different priority. */
+  #isBefore(one: Pending, other: Pending): boolean {
+    const isHigher = one.priority > other.priority
+    if (!this.#isTurnOfAge) return isHigher
+    const { priorityAgeing } = this.#control.shape
+    const ahead =
+      ageRank(one.priority, one.submittedAt, priorityAgeing) -
+      ageRank(other.priority, other.submittedAt, priorityAgeing)
+    return ahead === 0 ? isHigher : ahead < 0
+  }
+
+  #endTurn(): void {
+    if (this.#isAgeing) this.#isTurnOfAge = !this.#isTurnOfAge
   }
 
   #wait(pending: Pending): void {
@@ -130,7 +166,7 @@ export class Admission {
   /** Arranges to be woken when what is missing comes. A slot comes with a completion. */
   #askFor(refusal: Refusal, { firstStep }: Pending): void {
     const { queues, blocks, actor } = this.#control
-    this.#lacksMemory = refusal === 'memory'
+    this.#lacks = refusal
     if (refusal === 'room') queues[firstStep]!.waitForRoom(actor)
     if (refusal === 'memory') {
       blocks.wait()
@@ -167,10 +203,11 @@ export class Admission {
       return undefined
     }
     this.#slots.take(pending, results.takeLent())
-    tasks.describe(slot, pending.taskClass, pending.priority, pending.deadline)
+    const { taskClass, priority, submittedAt, deadline } = pending
+    tasks.describe(slot, taskClass, priority, submittedAt, deadline)
     tasks.setTarget(slot, pending.firstStep, clock.now())
     tasks.set(slot, stateWord(QUEUED, actor, generation))
-    queue.push(slot, generation, pending.priority)
+    queue.push(slot, generation, priority)
     if (queue.needsWake()) this.#planWake(pending.firstStep)
     this.#events.onAdmitted()
     return undefined

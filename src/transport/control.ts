@@ -15,6 +15,8 @@ export interface FlowShape {
   readonly clients: number
   readonly slotsPerClient: number
   readonly priorities: number
+  /** Milliseconds that a task of a priority counts as having come earlier than one of the next lower; see ageing.ts. */
+  readonly priorityAgeing: number
   readonly inlineBytes: number
   /** Cap of payload memory in bytes. */
   readonly memory: number
@@ -39,7 +41,7 @@ export interface Connection {
 
 /** "AQDT", and the version of the layout: both ends must agree. */
 const MAGIC = 0x5444_5141
-export const LAYOUT_VERSION = 1
+export const LAYOUT_VERSION = 2
 const HEADER_WORDS = 16
 const MANUAL_TIME = 4 // float64 index of the word that a test moves
 
@@ -86,6 +88,7 @@ function layoutOf(shape: FlowShape): Layout {
   const geometry = new BlockGeometry(shape.memory)
   const queueShapes = shape.steps.map(({ workers, queueSize }) => ({
     priorities: shape.priorities,
+    ageing: shape.priorityAgeing,
     queueSize,
     ringCapacity: nextPowerOfTwo(slots * 4),
     workers,

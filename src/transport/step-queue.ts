@@ -1,17 +1,13 @@
+import { Claims } from './claims.ts'
 import { Ring, cellOf, generationOf, slotOf } from './ring.ts'
-import {
-  CLAIMED,
-  QUEUED,
-  type TaskTable,
-  generationOfState,
-  stateOf,
-  stateWord,
-} from './task-table.ts'
+import { QUEUED, type TaskTable, generationOfState, stateOf } from './task-table.ts'
 
 const BITS = 32
 
 export interface StepQueueShape {
   readonly priorities: number
+  /** Milliseconds of head start per priority; see ageing.ts. */
+  readonly ageing: number
   /** Tasks that may wait in front of the step, per priority. */
   readonly queueSize: number
   /** Cells per ring: a power of two, more than all the slots together. */
@@ -35,6 +31,7 @@ export class StepQueue {
   readonly #shape: StepQueueShape
   readonly #tasks: TaskTable
   readonly #rings: readonly Ring[]
+  readonly #claims: Claims
   readonly #gatherer: number
   readonly #sleepers: number
   readonly #sleeperWords: number
@@ -63,6 +60,7 @@ export class StepQueue {
         shape.ringCapacity,
       )
     })
+    this.#claims = new Claims(this.#rings, tasks, shape.ageing)
   }
 
   /** Puts a QUEUED task into the ring of its priority. False when the ring is full: then it waits nowhere yet. */
@@ -115,25 +113,9 @@ export class StepQueue {
     return found
   }
 
-  /** Claims the next task, the highest priority first, for `actor`. Returns its slot, or -1. */
+  /** Claims the next task for `actor`. Returns its slot, or -1. */
   claim(actor: number): number {
-    for (let priority = this.#rings.length - 1; priority >= 0; priority--) {
-      const ring = this.#rings[priority]!
-      for (let cell = ring.peek(); cell !== 0; cell = ring.peek()) {
-        const slot = slotOf(cell)
-        const generation = generationOf(cell)
-        if (slot < this.#tasks.geometry.slots) {
-          const word = this.#tasks.word(slot)
-          if (stateOf(word) === QUEUED && generationOfState(word) === generation) {
-            if (!this.#tasks.move(slot, word, stateWord(CLAIMED, actor, generation))) continue
-            ring.remove(cell)
-            return slot
-          }
-        }
-        ring.remove(cell)
-      }
-    }
-    return -1
+    return this.#claims.claim(actor)
   }
 
   isEmpty(): boolean {

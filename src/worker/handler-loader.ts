@@ -2,6 +2,8 @@ import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { InvalidHandlerError } from '../errors.ts'
 import type { HandlerAddress } from '../transport/protocol.ts'
+import type { Claim } from './batcher.ts'
+import type { Callers } from './callers.ts'
 
 type Class = abstract new (...args: never[]) => object
 
@@ -60,14 +62,23 @@ function findClass(
   })
 }
 
+/** What the library's own base class of tasks lets a worker do; the worker's module may have another copy of it. */
+interface TaskBase extends Class {
+  claimed?(task: object, callers: Callers, claim: Claim): void
+}
+
 /**
  * Makes an empty task of a class: its prototype, and whatever the library's own base class keeps in a task, but without
  * running the constructors of the user's classes.
  */
-export function taskMaker(TaskClass: Class): () => object {
-  let base: Class = TaskClass
+export function taskMaker(TaskClass: Class, callers: Callers): (claim: Claim) => object {
+  let base: TaskBase = TaskClass
   for (let parent = parentOf(base); parent !== undefined; parent = parentOf(base)) base = parent
-  return () => Reflect.construct(base, [], TaskClass) as object
+  return (claim) => {
+    const task = Reflect.construct(base, [], TaskClass) as object
+    base.claimed?.(task, callers, claim)
+    return task
+  }
 }
 
 function parentOf(child: Class): Class | undefined {

@@ -31,8 +31,8 @@ export interface LoopOptions {
   readonly worker: number
   readonly handler: Handler
   readonly writesInput: boolean
-  /** Makes an empty task of a class, by the class's number. */
-  readonly rebuild: (taskClass: number) => object
+  /** Makes an empty task of a class, by the class's number, for what was claimed. */
+  readonly rebuild: (taskClass: number, claim: Claim) => object
   readonly log: FailureLog
   readonly conditions: readonly (string | undefined)[]
   readonly batchSize: number
@@ -236,7 +236,7 @@ export class StepLoop {
     for (const claim of batch) {
       const { slot, generation } = claim
       try {
-        const task = this.#options.rebuild(tasks.taskClass(slot))
+        const task = this.#options.rebuild(tasks.taskClass(slot), claim)
         this.#payloads.begin(slot, generation, this.#options.step + 1)
         readFields(control, this.#decoder, slot, generation, task, this.#payloads, false)
         into.push(task)

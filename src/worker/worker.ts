@@ -6,6 +6,7 @@ import { Control } from '../transport/control.ts'
 import type { ParentMessage, StartFailure, WorkerInit } from '../transport/protocol.ts'
 import { encodeReport } from '../transport/reports.ts'
 import { CodecError, InvalidHandlerError } from '../errors.ts'
+import { Callers } from './callers.ts'
 import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
 import { type Send, WorkerLog } from './log.ts'
@@ -109,9 +110,10 @@ function startLoops(
   log: WorkerLog,
   sleeper: Sleeper,
 ): StepLoop[] {
+  const callers = new Callers(control)
   const makers = init.taskClasses.map((index) => {
     const TaskClass = handler.taskClasses[index]
-    return TaskClass === undefined ? undefined : taskMaker(TaskClass)
+    return TaskClass === undefined ? undefined : taskMaker(TaskClass, callers)
   })
   const counters = new Counters(control.words, control.metricsStart(control.actor))
   return Array.from({ length: init.concurrency }, () => {
@@ -122,7 +124,7 @@ function startLoops(
         worker: init.worker,
         handler: handler.instance,
         writesInput: handler.writesInput,
-        rebuild: (taskClass) => {
+        rebuild: (taskClass, claim) => {
           const make = makers[taskClass]
           if (make === undefined) {
             throw new CodecError(
@@ -131,7 +133,7 @@ function startLoops(
               '',
             )
           }
-          return make()
+          return make(claim)
         },
         log,
         conditions: init.conditions,

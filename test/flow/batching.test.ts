@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Flow, FlowStep } from '../../src/index.ts'
 import { SyncHandler, WorkHandler, WorkTask } from '../fixtures/work.ts'
-import { describeIsolations, started, turn } from '../support/flow.ts'
+import { describeIsolations, rejection, started, turn, until } from '../support/flow.ts'
 import { Gate } from '../support/flow-gate.ts'
 
 const ids = (count: number, from = 0): number[] =>
@@ -68,6 +68,41 @@ describeIsolations('batching', (isolation) => {
     await Promise.all(others)
   })
 
+  test('the time of a batch begins with its first task, not with the wait for it', async () => {
+    await using flow = await working({ batchSize: 2, batchTimeout: Infinity })
+    await Promise.all(ids(2).map((id) => flow.process(new WorkTask(id))))
+    // The worker waits for its next task meanwhile: the life of another flow takes its time.
+    await (await working()).stop()
+    const begin = performance.now()
+    const first = flow.process(new WorkTask(2))
+    await until(() => flow.stats().steps[0]!.queued === 0, 'the first task is in the batch')
+    const middle = performance.now()
+    const second = flow.process(new WorkTask(3))
+    const tasks = await Promise.all([first, second])
+    const end = performance.now()
+    const [one, other] = tasks.map(({ timings }) => timings!.steps[0]!.batchMs)
+    expect(one).toBeLessThanOrEqual(end - begin)
+    expect(other).toBeLessThanOrEqual(end - middle)
+    expect(one).toBeGreaterThan(other!) // it has waited for the other
+  })
+
+  test.each(['cancelled', 'late'])(
+    'a task that is %s while its batch forms drops out, and another takes its place',
+    async (how) => {
+      await using flow = await working({ batchSize: 3, batchTimeout: Infinity })
+      const controller = new AbortController()
+      const first = flow.process(new WorkTask(0), { timeout: Infinity })
+      const timeout = how === 'late' ? 300 : Infinity
+      const gone = rejection(flow.process(new WorkTask(1), { timeout, signal: controller.signal }))
+      await until(() => flow.stats().steps[0]!.queued === 0, 'both are in the batch')
+      if (how === 'cancelled') controller.abort()
+      expect(await gone).toMatchObject({ code: how === 'late' ? 'AQ_TIMEOUT' : 'AQ_CANCELLED' })
+      const others = [2, 3].map((id) => flow.process(new WorkTask(id), { timeout: Infinity }))
+      for (const { batch } of await Promise.all([first, ...others]))
+        expect(batch).toEqual([0, 2, 3])
+    },
+  )
+
   test('one worker of a step gathers at a time: 16 tasks for two workers make one batch of 16', async () => {
     await using flow = await working({ nprocs: 2, batchSize: 16, batchTimeout: 10_000 })
     for (let round = 0; round < 5; round++) {
@@ -111,7 +146,8 @@ describeIsolations('batching', (isolation) => {
       ids(count).map((id) => flow.process(new WorkTask(id), { timeout: 30_000 })),
     )
     expect(tasks.map(({ id }) => id)).toEqual(ids(count))
-    for (const { id, batch } of tasks) expect(batch).toContain(id)
+    // Those that waited to be admitted were let in in the order of their calls.
+    expect(batchesOf(tasks).flat()).toEqual(ids(count))
     expect(flow.stats().tasks).toMatchObject({ admitted: count, completed: count, pending: 0 })
   })
 

@@ -1,9 +1,27 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { Flow, type FlowOptions, FlowStep } from '../../src/index.ts'
-import { SyncHandler, WorkHandler, WorkTask } from '../fixtures/work.ts'
+import { processTask } from '../../src/process-task.ts'
+import { KeepingHandler, SyncHandler, WorkHandler, WorkTask } from '../fixtures/work.ts'
 import { describeIsolations, rejection, started, turn, until } from '../support/flow.ts'
 import { Gate } from '../support/flow-gate.ts'
+import { SmallFlow } from '../support/small-flow.ts'
+
+test('without a timeout of its own a task has 5 seconds', async () => {
+  const flow = new SmallFlow()
+  flow.setTime(10)
+  const classes = new Map([[WorkTask, 0]])
+  const task = new WorkTask(0)
+  flow.outcomes.set(task, { timesSettled: 0, finished: undefined, error: undefined })
+  const late = rejection(processTask(flow.client, 'running', classes, task, {}))
+  flow.setTime(5_009)
+  flow.client.tick()
+  expect(flow.client.pending).toBe(1)
+  flow.setTime(5_010)
+  flow.client.tick()
+  expect(await late).toMatchObject({ code: 'AQ_TIMEOUT', timeout: 5_000 })
+  flow.close()
+})
 
 /** A task with a payload in shared memory. */
 class HeavyTask extends WorkTask {
@@ -152,6 +170,48 @@ describeIsolations('deadlines and cancellation', (isolation) => {
     expect((await flow.process(new WorkTask(2))).call).toBe(2)
     expect(task.batch).toBeUndefined()
     expect(flow.stats().memory.blocksInUse).toBe(0)
+  })
+
+  test('a handler that blocks its event loop sees that its task was cancelled', async () => {
+    await using gate = await Gate.close()
+    await using flow = await working()
+    const controller = new AbortController()
+    const task = new WorkTask(0, { gate: gate.name, works: true })
+    const gone = rejection(flow.process(task, { signal: controller.signal, timeout: Infinity }))
+    await gate.visited()
+    gate.open()
+    controller.abort()
+    expect(await gone).toMatchObject({ code: 'AQ_CANCELLED' })
+    expect((await flow.process(new WorkTask(1))).call).toBe(2)
+    expect(task.isCancelled).toBe(false) // it is in no handler's hands
+  })
+
+  test('a handler that blocks its event loop sees that the deadline of its task has passed', async () => {
+    await using gate = await Gate.close()
+    await using flow = await working()
+    const late = new WorkTask(0, { gate: gate.name, works: true })
+    expect(await rejection(flow.process(late, { timeout: 500 }))).toMatchObject({
+      code: 'AQ_TIMEOUT',
+    })
+    await gate.visited()
+    gate.open()
+    expect((await flow.process(new WorkTask(1))).call).toBe(2)
+  })
+
+  test('a task that its handler keeps is not told of what becomes of others', async () => {
+    await using gate = await Gate.close()
+    await using flow = await started(new Flow([new FlowStep(KeepingHandler, { isolation })]))
+    await flow.process(new WorkTask(0)) // it keeps this one
+    const controller = new AbortController()
+    const gone = rejection(
+      flow.process(new WorkTask(1, { gate: gate.name }), { signal: controller.signal }),
+    )
+    await gate.visited()
+    controller.abort()
+    await gone
+    gate.open()
+    // Its slot was that of the first: [the first, its own].
+    expect((await flow.process(new WorkTask(2))).cancelled).toEqual([false, true])
   })
 
   test('a settled task leaves no listener on its signal', async () => {

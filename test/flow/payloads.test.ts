@@ -3,13 +3,21 @@ import { Readable } from 'node:stream'
 import fastify from 'fastify'
 import { expect, test } from 'vitest'
 import { Flow, type FlowOptions, FlowStep } from '../../src/index.ts'
-import { ImageTask, KeepingHandler, NegativeHandler, ReferenceHandler } from '../fixtures/images.ts'
+import {
+  CountingHandler,
+  ImageTask,
+  KeepingHandler,
+  NegativeHandler,
+  ReferenceHandler,
+  ReplacingHandler,
+} from '../fixtures/images.ts'
 import {
   type Isolation,
   describeIsolations,
   started,
   turn,
   handsOutViews,
+  rejection,
 } from '../support/flow.ts'
 
 const MiB = 2 ** 20
@@ -137,6 +145,59 @@ describeIsolations('no reader sees the memory of another', (isolation) => {
       expect(flow.stats().memory.blocksInUse).toBe(0)
     },
   )
+
+  test('a handler that gives a payload field another value: everybody after it gets that, and the old one is given back', async () => {
+    await using flow = await started(
+      new Flow([
+        new FlowStep(ReplacingHandler, { isolation }),
+        new FlowStep(NegativeHandler, { isolation }),
+      ]),
+    )
+    const task = new ImageTask(5, MiB)
+    const input = task.image.fill(9)
+    await flow.process(task)
+    expect(task.problem).toBeUndefined() // the second step has looked at every byte
+    expect(isFilledWith(task.image, 5)).toBe(true)
+    expect(isFilledWith(task.negative!, ~5)).toBe(true)
+    expect(isFilledWith(input, 9)).toBe(true)
+    expect(flow.stats().memory.blocksInUse).toBe(handsOutViews ? 2 : 0)
+    task.release()
+    expect(flow.stats().memory.blocksInUse).toBe(0)
+  })
+
+  test('a caller who gives a payload field another value has that one processed the next time', async () => {
+    await using flow = await flowOf(isolation, NegativeHandler)
+    const task = await flow.process(new ImageTask(5, MiB))
+    task.release()
+    if (handsOutViews) await rejection(flow.process(task)) // what was released cannot be sent
+    task.image = new Uint8Array(2 * MiB).fill(5)
+    delete task.negative
+    await flow.process(task)
+    expect(task.problem).toBeUndefined()
+    expect(task.negative).toHaveLength(2 * MiB)
+    task.release()
+    expect(flow.stats().memory.blocksInUse).toBe(0)
+  })
+
+  test('many tasks may refer to one payload at once, and write into it, and go in any order', async () => {
+    await using flow = await started(
+      new Flow([new FlowStep(CountingHandler, { isolation, nprocs: 2, batchSize: 4 })]),
+    )
+    const first = await flow.process(new ImageTask(0, 1, new Uint8Array(MiB).fill(1)))
+    const shared = first.reference!
+    const tasks = Array.from({ length: 40 }, (_, index) => new ImageTask(index + 1, 1, shared))
+    const processing = tasks.map((task) => flow.process(task))
+    expect(flow.stats().memory.blocksInUse).toBe(handsOutViews ? 1 : 40) // copies, where views are not guarded
+    await Promise.all(processing)
+    for (const { id, reference } of tasks) expect(reference![id]).toBe(2)
+    const expected = new Uint8Array(MiB).fill(1).fill(2, 0, handsOutViews ? 41 : 1)
+    expect(Buffer.from(expected).equals(shared)).toBe(true)
+    for (const task of [tasks[20]!, first, ...tasks.toSpliced(20, 1)]) {
+      expect(task.reference![0]).toBe(2)
+      task.release()
+    }
+    expect(flow.stats().memory.blocksInUse).toBe(0)
+  })
 
   test('a part of a result travels as that part', async () => {
     await using flow = await started(new Flow([new FlowStep(ReferenceHandler, { isolation })]))

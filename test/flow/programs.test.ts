@@ -105,6 +105,30 @@ describeIsolations('the end of a program', (isolation) => {
     await expectGone(pids)
   })
 
+  test('a flow that was never started does not keep its program alive', async () => {
+    await using program = new Program('parent.ts', 'only makes a flow', isolation)
+    expect(await program.message()).toEqual({ state: 'created' })
+    expect(await program.ended()).toEqual({ code: 0, signal: null })
+  })
+
+  test('a running flow keeps its program alive, though nothing is left to do', async () => {
+    await using program = new Program('parent.ts', 'lives', isolation)
+    await program.message<Started>()
+    for (let round = 0; round < 3; round++) {
+      program.kill('SIGUSR2')
+      expect(await program.message()).toEqual({ state: 'running' })
+    }
+  })
+
+  test('a program that stops its flow while the queues are full ends by itself', async () => {
+    await using gate = await Gate.close()
+    await using program = new Program('parent.ts', 'stops full', isolation, gate.name)
+    const { pids } = await program.message<Started>()
+    expect(await program.message()).toEqual({ codes: ['AQ_STOPPED'] })
+    expect(await program.ended()).toEqual({ code: 0, signal: null })
+    await expectGone(pids)
+  })
+
   test('a program whose flow could not start ends by itself', async () => {
     await using program = new Program('parent.ts', 'fails to start', isolation)
     expect(await program.message()).toEqual({ code: 'AQ_START_TIMEOUT' })

@@ -81,6 +81,17 @@ describeIsolations('what travels with a task', (isolation) => {
     expect(task.constructedInWorker).toBe(0)
   })
 
+  test('a task that failed has its fields of before, whatever the handler made of them', async () => {
+    await using flow = await started(new Flow([new FlowStep(WorkHandler, { isolation })]))
+    const task = new WorkTask(1, { throws: 'after it has set some fields' })
+    const { options } = task
+    const before = Object.entries(task)
+    await rejection(flow.process(task))
+    expect(Object.entries(task)).toEqual(before)
+    expect(task.options).toBe(options)
+    expect(task.timings).toBeUndefined()
+  })
+
   test('a field that the handler deletes vanishes at the caller', async () => {
     await using flow = await echoing()
     const task = new ValueTask(1)

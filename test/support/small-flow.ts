@@ -9,7 +9,7 @@ import type { ManualClock } from '../../src/transport/clock.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
 import { Control, type FlowShape, workerActor } from '../../src/transport/control.ts'
 import { Payloads } from '../../src/transport/payloads.ts'
-import { RUNNING, actorOf, stateOf } from '../../src/transport/task-table.ts'
+import { FREE, RUNNING, actorOf, stateOf } from '../../src/transport/task-table.ts'
 import { Batcher, type Claim } from '../../src/worker/batcher.ts'
 import { Delivery } from '../../src/worker/delivery.ts'
 import type { Sleeper } from '../../src/worker/sleeper.ts'
@@ -17,7 +17,8 @@ import type { Sleeper } from '../../src/worker/sleeper.ts'
 const shape: FlowShape = {
   clients: 1,
   slotsPerClient: 4,
-  priorities: 1,
+  priorities: 3,
+  priorityAgeing: 1000,
   inlineBytes: 512,
   memory: 64 * PAGE_BYTES,
   steps: [
@@ -83,10 +84,15 @@ export class SmallFlow {
     ;(this.control.clock as ManualClock).set(now)
   }
 
-  submit<Task extends object>(task: Task, timeout = Infinity, signal?: AbortSignal): Task {
+  submit<Task extends object>(
+    task: Task,
+    timeout = Infinity,
+    signal?: AbortSignal,
+    priority = 0,
+  ): Task {
     const outcome: Outcome = { timesSettled: 0, finished: undefined, error: undefined }
     this.outcomes.set(task, outcome)
-    this.client.submit(task, 0, { timeout, priority: 0, signal }).catch((error: unknown) => {
+    this.client.submit(task, 0, { timeout, priority, signal }).catch((error: unknown) => {
       outcome.error = error
     })
     return task
@@ -95,6 +101,15 @@ export class SmallFlow {
   /** Whether the task was finished, and not failed, withdrawn or lost. */
   isCompleted(task: object): boolean {
     return this.outcomes.get(task)!.finished !== undefined
+  }
+
+  /** How many tasks of each priority have a slot. */
+  admitted(): number[] {
+    const counts = Array.from({ length: shape.priorities }, () => 0)
+    for (let slot = 0; slot < shape.slotsPerClient; slot++)
+      if (stateOf(this.control.tasks.word(slot)) !== FREE)
+        counts[this.control.tasks.priority(slot)]!++
+    return counts
   }
 
   /** The slots that a worker runs. */

@@ -3,65 +3,13 @@ import { Counters } from '../../src/metrics/counters.ts'
 import { libc } from '../../src/memory/libc.ts'
 import { type BellEnds, createBell } from '../../src/transport/bells.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
-import { StepQueue, type StepQueueShape } from '../../src/transport/step-queue.ts'
-import {
-  CLAIMED,
-  FREE,
-  QUEUED,
-  TaskTable,
-  actorOf,
-  generationOfState,
-  stateOf,
-  stateWord,
-} from '../../src/transport/task-table.ts'
+import { CLAIMED, actorOf, generationOfState, stateOf } from '../../src/transport/task-table.ts'
 import { StepLoop } from '../../src/worker/loop.ts'
 import { Sleeper } from '../../src/worker/sleeper.ts'
 import { eachDeath, eachPreemption, preemptFromNowOn } from '../support/atomics.ts'
 import { isLinearizable, type Observed } from '../support/linearize.ts'
+import { SharedQueue } from '../support/shared-queue.ts'
 import { SmallFlow } from '../support/small-flow.ts'
-
-const SLOTS = 6
-const CLIENT = 0
-const shape: StepQueueShape = {
-  priorities: 2,
-  queueSize: 2,
-  ringCapacity: 64,
-  workers: 40,
-  actors: 41,
-}
-
-/** A queue and its tasks, as each of several actors sees them. */
-class SharedQueue {
-  readonly queue: StepQueue
-  readonly tasks: TaskTable
-  readonly #words: Int32Array
-
-  constructor(words?: Int32Array) {
-    const geometry = { slots: SLOTS, steps: 1, inlineBytes: 8 }
-    const size = TaskTable.wordsNeeded(geometry)
-    this.#words = words ?? new Int32Array(size + StepQueue.wordsNeeded(shape))
-    this.tasks = new TaskTable(geometry, this.#words, 0)
-    this.queue = new StepQueue(this.#words, size, shape, this.tasks)
-  }
-
-  another(): SharedQueue {
-    return new SharedQueue(this.#words)
-  }
-
-  submit(slot: number, priority = 0): void {
-    const generation = (generationOfState(this.tasks.word(slot)) + 1) & 0x3fff
-    this.tasks.describe(slot, 0, priority, Infinity)
-    this.tasks.set(slot, stateWord(QUEUED, CLIENT, generation))
-    this.queue.push(slot, generation, priority)
-  }
-
-  /** Takes a task back that nobody has started; false when there was none. */
-  withdraw(slot: number): boolean {
-    const word = this.tasks.word(slot)
-    const isThere = stateOf(word) === QUEUED || stateOf(word) === CLAIMED
-    return isThere && this.tasks.move(slot, word, stateWord(FREE, CLIENT, generationOfState(word)))
-  }
-}
 
 async function turns(count = 12): Promise<void> {
   for (let turn = 0; turn < count; turn++)
@@ -101,64 +49,69 @@ describe('claims', () => {
     expect([1, 2, 3, 4].map((actor) => shared.queue.claim(actor))).toStrictEqual([1, 2, 0, -1])
   })
 
-  test('that overlap with other claims, submissions and withdrawals give each task once, in order', () => {
-    type Model = number[]
-    const act: Record<string, (shared: SharedQueue) => Observed<Model>> = {
-      claim: (shared) => {
-        const returned = shared.queue.claim(1)
-        return { name: 'claim', apply: (model) => model.shift() ?? -1, returned }
-      },
-      submit: (shared) => {
-        shared.submit(5)
-        return { name: 'submit', apply: (model) => model.push(5), returned: undefined }
-      },
-      withdraw: (shared) => {
-        const returned = shared.withdraw(0)
-        return { name: 'withdraw', apply: takeOut, returned }
-      },
-    }
-    const withdrawnAfterClaim = (threads: Observed<Model>[][]): boolean =>
-      // A claimed task may still be withdrawn: then both have it, and the worker finds that out when it starts.
-      threads.flat().filter(({ returned }) => returned === 0 || returned === true).length > 1
-    for (const held of [0, 1, 2, 3]) {
-      for (const victim of Object.keys(act)) {
-        for (const intrusion of [
-          ['claim'],
-          ['withdraw'],
-          ['claim', 'claim'],
-          ['withdraw', 'claim'],
-          ['submit'],
-        ]) {
-          if (victim === 'submit' && intrusion.includes('submit')) continue
-          eachPreemption((preempted) => {
-            const shared = new SharedQueue()
-            for (let slot = 0; slot < held; slot++) shared.submit(slot)
-            const threads: Observed<Model>[][] = [[], []]
-            preempted(
-              () => {
-                for (const name of intrusion) threads[1]!.push(act[name]!(shared.another()))
-              },
-              () => threads[0]!.push(act[victim]!(shared)),
-            )
-            const left: number[] = []
-            for (let slot = shared.queue.claim(2); slot >= 0; slot = shared.queue.claim(2))
-              left.push(slot)
-            const isRight = isLinearizable<Model>(
-              Array.from({ length: held }, (_, slot) => slot),
-              (model) => [...model],
-              threads.map((thread) =>
-                thread.map((it) =>
-                  it.name === 'submit' ? { ...it, apply: (m) => void m.push(5) } : it,
+  test.each(['priority', 'age'])(
+    'by %s that overlap with others give each task once, in order',
+    (turn) => {
+      type Model = number[]
+      const act: Record<string, (shared: SharedQueue) => Observed<Model>> = {
+        claim: (shared) => {
+          const returned = shared.queue.claim(1)
+          return { name: 'claim', apply: (model) => model.shift() ?? -1, returned }
+        },
+        submit: (shared) => {
+          shared.submit(5)
+          return { name: 'submit', apply: (model) => model.push(5), returned: undefined }
+        },
+        withdraw: (shared) => {
+          const returned = shared.withdraw(0)
+          return { name: 'withdraw', apply: takeOut, returned }
+        },
+      }
+      const withdrawnAfterClaim = (threads: Observed<Model>[][]): boolean =>
+        // A claimed task may still be withdrawn: then both have it, and the worker finds that out when it starts.
+        threads.flat().filter(({ returned }) => returned === 0 || returned === true).length > 1
+      for (const held of [0, 1, 2, 3]) {
+        for (const victim of Object.keys(act)) {
+          for (const intrusion of [
+            ['claim'],
+            ['withdraw'],
+            ['claim', 'claim'],
+            ['withdraw', 'claim'],
+            ['submit'],
+          ]) {
+            if (victim === 'submit' && intrusion.includes('submit')) continue
+            eachPreemption((preempted) => {
+              const shared = new SharedQueue()
+              const [one, other] =
+                turn === 'age'
+                  ? [shared.anotherInTurnOfAge(), shared.anotherInTurnOfAge()]
+                  : [shared.another(), shared.another()]
+              for (let slot = 0; slot < held; slot++) shared.submit(slot)
+              const threads: Observed<Model>[][] = [[], []]
+              preempted(
+                () => {
+                  for (const name of intrusion) threads[1]!.push(act[name]!(other))
+                },
+                () => threads[0]!.push(act[victim]!(one)),
+              )
+              const left = shared.claimAll()
+              const isRight = isLinearizable<Model>(
+                Array.from({ length: held }, (_, slot) => slot),
+                (model) => [...model],
+                threads.map((thread) =>
+                  thread.map((it) =>
+                    it.name === 'submit' ? { ...it, apply: (m) => void m.push(5) } : it,
+                  ),
                 ),
-              ),
-              (model) => String(model) === String(left),
-            )
-            expect(isRight || withdrawnAfterClaim(threads)).toBe(true)
-          })
+                (model) => String(model) === String(left),
+              )
+              expect(isRight || withdrawnAfterClaim(threads)).toBe(true)
+            })
+          }
         }
       }
-    }
-  })
+    },
+  )
 
   test('whose worker dies leave every other task in the queue, in order', () => {
     eachDeath((die) => {

@@ -1,0 +1,71 @@
+import { ageRank, isAgeing } from './ageing.ts'
+import { type Ring, generationOf, slotOf } from './ring.ts'
+import {
+  CLAIMED,
+  FREE,
+  QUEUED,
+  type TaskTable,
+  generationOfState,
+  stateOf,
+  stateWord,
+} from './task-table.ts'
+
+/** How one actor claims tasks from the rings of a queue, in the order that ageing.ts tells. */
+export class Claims {
+  readonly #rings: readonly Ring[]
+  readonly #tasks: TaskTable
+  readonly #ageing: number
+  readonly #isAgeing: boolean
+  #isTurnOfAge = true
+
+  /** @param rings - one per priority, the lowest first. */
+  constructor(rings: readonly Ring[], tasks: TaskTable, ageing: number) {
+    this.#rings = rings
+    this.#tasks = tasks
+    this.#ageing = ageing
+    this.#isAgeing = isAgeing(rings.length, ageing)
+  }
+
+  /**
+   * Claims the task whose turn it is for `actor`. Returns its slot, or -1. The rings are looked at from the highest
+   * priority down: a task that was there before one of a higher priority came is not overlooked once that is seen.
+   */
+  claim(actor: number): number {
+    const isByAge = this.#isAgeing && (this.#isTurnOfAge = !this.#isTurnOfAge)
+    const tasks = this.#tasks
+    for (;;) {
+      let ring: Ring | undefined
+      let cell = 0
+      let word = 0
+      let least = Infinity
+      for (let priority = this.#rings.length - 1; priority >= 0; priority--) {
+        const other = this.#rings[priority]!
+        for (let first = other.peek(); first !== 0; first = other.peek()) {
+          const slot = slotOf(first)
+          const isSlot = slot < tasks.geometry.slots
+          // Read before the word: a word that is still the task's says that this was too.
+          const rank =
+            isSlot && isByAge ? ageRank(priority, tasks.admittedAt(slot), this.#ageing) : 0
+          const seen = isSlot ? tasks.word(slot) : FREE
+          if (stateOf(seen) !== QUEUED || generationOfState(seen) !== generationOf(first)) {
+            other.remove(first)
+            continue
+          }
+          if (rank < least) {
+            ring = other
+            cell = first
+            word = seen
+            least = rank
+          }
+          break
+        }
+        if (!isByAge && ring !== undefined) break
+      }
+      if (ring === undefined) return -1
+      const slot = slotOf(cell)
+      if (!tasks.move(slot, word, stateWord(CLAIMED, actor, generationOf(cell)))) continue
+      ring.remove(cell)
+      return slot
+    }
+  }
+}
