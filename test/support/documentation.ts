@@ -35,7 +35,7 @@ export function exampleFilesOf(text: string): ExampleFile[] {
   })
 }
 
-export async function readPage(file: string): Promise<Page> {
+async function readPage(file: string): Promise<Page> {
   const text = await readFile(join(root, file), 'utf8')
   return { name: file.replace(/^docs\/|\.md$/g, ''), text, files: exampleFilesOf(text) }
 }
@@ -47,7 +47,7 @@ export async function readPages(): Promise<Page[]> {
 }
 
 /** What a heading is called in an address, as GitHub has it. */
-export const anchorOf = (heading: string): string =>
+const anchorOf = (heading: string): string =>
   heading
     .trim()
     .toLowerCase()
@@ -55,7 +55,7 @@ export const anchorOf = (heading: string): string =>
     .replaceAll(/\s/g, '-')
 
 /** The text of a page without its blocks of code. */
-export const proseOf = (text: string): string => text.replaceAll(/^```[^]*?^```$/gm, '')
+const proseOf = (text: string): string => text.replaceAll(/^```[^]*?^```$/gm, '')
 
 /** The anchors of a page's headings. */
 export const anchorsOf = (text: string): Set<string> =>
