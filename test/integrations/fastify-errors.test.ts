@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { AqueductError, Flow, FlowStep, QueueFullError } from '../../src/index.ts'
 import aqueduct from '../../src/integrations/fastify.ts'
 import { WorkHandler, type WorkTask } from '../fixtures/work.ts'
-import { started, until } from '../support/flow.ts'
+import { Journal, started, until } from '../support/flow.ts'
 import { Gate } from '../support/flow-gate.ts'
 import { type Reply, addWorkRoute, applicationOf, listen, post } from './fastify-fixture.ts'
 
@@ -32,7 +32,9 @@ describe('the errors of a flow behind Fastify', () => {
   let url: string
 
   beforeEach(async () => {
-    flow = await started(new Flow([new FlowStep(WorkHandler)], { maxPending: 1 }))
+    flow = await started(
+      new Flow([new FlowStep(WorkHandler)], { maxPending: 1, logger: new Journal() }),
+    )
     log = new Log()
     app = await applicationOf(flow, {}, { bodyLimit: 1_000, logger: { stream: log } })
     app.get('/quota', () => {

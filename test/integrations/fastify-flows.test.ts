@@ -1,15 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Flow, FlowStep } from '../../src/index.ts'
+import { afterEach, expect, test } from 'vitest'
+import { Flow, FlowClient, FlowStep } from '../../src/index.ts'
 import aqueduct from '../../src/integrations/fastify.ts'
 import { LifeTask, SlowStart } from '../fixtures/life.ts'
 import { SumHandler, SumTask } from '../fixtures/sum.ts'
-import { LastTask, StartsOnce } from '../fixtures/web.ts'
+import { LastHandler, LastTask } from '../fixtures/web.ts'
 import { WorkHandler } from '../fixtures/work.ts'
-import { rejection, started } from '../support/flow.ts'
+import { Journal, rejection, started } from '../support/flow.ts'
 import { Gate } from '../support/flow-gate.ts'
 import { listen, reaches, statusOf } from './fastify-fixture.ts'
 
@@ -55,34 +52,52 @@ test('several flows live in one application, each by its name', async () => {
   expect([sums.state, lives.state]).toEqual(['stopped', 'stopped'])
 })
 
-describe('a flow that fails', () => {
-  let folder: string
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'aqueduct-fastify-'))
-  })
-  afterEach(() => rm(folder, { recursive: true }))
+test('a flow that fails is told by the health routes, and the others go on serving', async () => {
+  const sums = await started(new Flow([SumHandler]))
+  const last = await started(
+    new Flow([LastHandler], { onWorkerDeath: 'stop', logger: new Journal() }),
+  )
+  app = Fastify()
+  await app.register(aqueduct, { flows: { sums, last }, exitOnFail: false })
+  app.get('/sum', async () => (await sums.process(new SumTask(1))).sum)
+  app.get('/last', () => last.process(new LastTask()))
+  const url = await listen(app)
+  expect(await statusOf(url, '/health/live')).toBe(200)
 
-  test('is told by the health routes, and the others go on serving', async () => {
-    const sums = await started(new Flow([SumHandler]))
-    const last = await started(
-      new Flow([new FlowStep(StartsOnce, { args: [join(folder, 'started')] })], {
-        logger: { debug() {}, info() {}, warn() {}, error() {} } as never,
-      }),
-    )
-    app = Fastify()
-    await app.register(aqueduct, { flows: { sums, last }, exitOnFail: false })
-    app.get('/sum', async () => (await sums.process(new SumTask(1))).sum)
-    app.get('/last', () => last.process(new LastTask()))
-    const url = await listen(app)
-    expect(await statusOf(url, '/health/live')).toBe(200)
+  expect(await statusOf(url, '/last')).toBe(500) // its worker died of it
+  await reaches(last, 'failed')
+  expect(await statusOf(url, '/health/live')).toBe(503)
+  expect(await statusOf(url, '/health/ready')).toBe(503)
+  expect(await statusOf(url, '/last')).toBe(503)
+  expect(await (await fetch(`${url}/sum`)).text()).toBe('2')
+})
 
-    expect(await statusOf(url, '/last')).toBe(500)
-    await reaches(last, 'failed')
-    expect(await statusOf(url, '/health/live')).toBe(503)
-    expect(await statusOf(url, '/health/ready')).toBe(503)
-    expect(await statusOf(url, '/last')).toBe(503)
-    expect(await (await fetch(`${url}/sum`)).text()).toBe('2')
+test('a client of a flow in another process is as good as the flow', async () => {
+  const address = `aqueduct-fastify-${process.pid}`
+  await using flow = new Flow([SumHandler], { address })
+  const client = new FlowClient({ address, task: SumTask, logger: new Journal() })
+  app = Fastify()
+  await app.register(aqueduct, { flows: { sums: client } })
+  app.get('/sum', async (_request, reply) => {
+    return (await client.process(new SumTask(1), { signal: reply.hangUp })).sum
   })
+  const url = await listen(app)
+  expect(await statusOf(url, '/sum')).toBe(503) // there is no flow yet
+  expect(await statusOf(url, '/health/ready')).toBe(503)
+
+  await flow.start()
+  await reaches(client, 'running')
+  expect(await (await fetch(`${url}/sum`)).text()).toBe('2')
+  expect(await statusOf(url, '/health/ready')).toBe(200)
+
+  await flow.stop() // to be replaced by another: no reason to end
+  await reaches(client, 'starting')
+  expect(await statusOf(url, '/sum')).toBe(503)
+  expect(await statusOf(url, '/health/ready')).toBe(503)
+  expect(await statusOf(url, '/health/live')).toBe(200)
+
+  await app.close()
+  expect(client.state).toBe('stopped')
 })
 
 test('the health routes can be elsewhere, or nowhere', async () => {

@@ -27,12 +27,16 @@ test.each<[object, string, string]>([
     'exitOnFial',
     "the Fastify plugin has no option 'exitOnFial'; did you mean 'exitOnFail'?",
   ],
-  [{ flow: SumHandler }, 'flow', "the Fastify plugin: 'flow' must be a Flow, not a function"],
+  [
+    { flow: SumHandler },
+    'flow',
+    "the Fastify plugin: 'flow' must be a Flow or a FlowClient, not a function",
+  ],
   [{ flows: {} }, 'flows', "the Fastify plugin: 'flows' must name at least one flow"],
   [
     { flows: { sum: {} } },
     'sum',
-    "'flows' of the Fastify plugin: 'sum' must be a Flow, not an object",
+    "'flows' of the Fastify plugin: 'sum' must be a Flow or a FlowClient, not an object",
   ],
   [
     { flow, startTimeout: Infinity },

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { childrenOf, describeIsolations, rejection, survivors, until } from '../support/flow.ts'
 import { Gate } from '../support/flow-gate.ts'
@@ -46,15 +43,13 @@ describeIsolations('a program around a Fastify application', (isolation) => {
   })
 
   test('ends with exit code 1 when its flow has failed, and leaves nothing alive', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'aqueduct-fastify-'))
-    await using program = new Program('service.ts', 'fails', isolation, join(folder, 'started'))
+    await using program = new Program('service.ts', 'fails', isolation)
     const { url, pids } = await program.message<Service>()
     expect((await fetch(url)).status).toBe(500) // the worker's last task
     expect(await program.message()).toEqual({ closing: 'failed' })
     expect(await program.ended()).toEqual({ code: 1, signal: null })
     expect(program.errors).toContain('the flow has failed; the program ends')
     await expectGone(pids)
-    await rm(folder, { recursive: true })
   })
 })
 

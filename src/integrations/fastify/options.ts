@@ -7,7 +7,7 @@ import {
 } from '../../index.ts'
 import { type Rule, type Rules, checkOptions, finiteDuration, object } from '../../options.ts'
 
-/** What the plugin needs of a flow: any `Flow` will do. */
+/** What the plugin needs of a flow: a `Flow` has it, and a `FlowClient`. */
 export interface AnyFlow {
   readonly state: FlowState
   readonly isRunning: boolean
@@ -82,7 +82,7 @@ const path: Rule = {
 const anything: Rule = { expects: 'anything', accepts: () => true }
 
 const rules: Rules = {
-  flow: { expects: 'a Flow', accepts: isFlow },
+  flow: { expects: 'a Flow or a FlowClient', accepts: isFlow },
   flows: object,
   startTimeout: finiteDuration(0),
   closeTimeout: finiteDuration(0),
@@ -139,7 +139,9 @@ function flowsOf({ flow, flows }: PluginOptions): Readonly<Record<string, AnyFlo
   checkOptions(
     "'flows' of the Fastify plugin",
     named,
-    Object.fromEntries(names.map((name) => [name, { expects: 'a Flow', accepts: isFlow }])),
+    Object.fromEntries(
+      names.map((name) => [name, { expects: 'a Flow or a FlowClient', accepts: isFlow }]),
+    ),
   )
   return named
 }
