@@ -5,6 +5,7 @@ import {
   checkOptions,
   duration,
   finiteDuration,
+  flag,
   integer,
   object,
   signal,
@@ -38,6 +39,11 @@ export interface FlowOptions {
   readonly payloadThreshold?: number
   /** Longest time to look for work before going to sleep, in milliseconds; 0 never looks. Default 0.05. */
   readonly spin?: number
+  /**
+   * Whether workers and callers measure what they do, for `flow.metrics()`, the steps of `flow.stats()` and the `timings` of
+   * tasks. The books of tasks are kept in any case. Default true.
+   */
+  readonly metrics?: boolean
   /** Where the flow tells of deaths and restarts. Default: warnings on standard error. */
   readonly logger?: FlowLogger
 }
@@ -72,13 +78,14 @@ const flowRules = {
   queuePriorities: integer(1, 32),
   payloadThreshold: integer(1),
   spin: finiteDuration(0),
+  metrics: flag,
   logger: object,
 } as const
 
 export const processRules: Rules = { timeout: duration(0), signal, priority: integer(0) }
 export const startRules: Rules = { timeout: finiteDuration(0) }
 export const stopRules: Rules = {
-  graceful: { expects: 'true or false', accepts: (value) => typeof value === 'boolean' },
+  graceful: flag,
   timeout: finiteDuration(0),
 }
 
@@ -97,6 +104,7 @@ export function resolveOptions(options: FlowOptions): Required<FlowOptions> {
     queuePriorities: options.queuePriorities ?? flowDefaults.priorities,
     payloadThreshold: options.payloadThreshold ?? flowDefaults.payloadThreshold,
     spin: options.spin ?? flowDefaults.spin,
+    metrics: options.metrics ?? flowDefaults.metrics,
     logger: options.logger ?? warnings,
   }
 }

@@ -10,6 +10,7 @@ import {
 } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { libc } from './memory/libc.ts'
+import { type FlowMetrics, type TaskCounts, readFlowMetrics } from './flow-metrics.ts'
 import {
   type FlowEvents,
   type FlowOptions,
@@ -27,7 +28,7 @@ import { checkPlatform } from './platform.ts'
 import { FlowMemory } from './runtime/memory-files.ts'
 import { OutputLabeller } from './runtime/output.ts'
 import { type StepPlan, Supervisor } from './runtime/supervisor.ts'
-import { type FlowStats, readStepStats } from './stats.ts'
+import { type FlowStats, stepStats, workerStats } from './stats.ts'
 import { FlowStep, taskClassesOf } from './step.ts'
 import { BaseTask } from './task.ts'
 import { checkConditions, nearest, warnOfPrivateState } from './task-classes.ts'
@@ -38,6 +39,15 @@ import { isFlowWorker, reportFlowStart } from './worker/flow-worker.ts'
 /** The client that lives in the process that started the flow. */
 const PARENT_CLIENT = 0
 const NO_OPTIONS: ProcessOptions = Object.freeze({})
+const NO_TASKS: TaskCounts = Object.freeze({
+  admitted: 0,
+  completed: 0,
+  failed: 0,
+  timedOut: 0,
+  cancelled: 0,
+  pending: 0,
+  rejected: 0,
+})
 
 /**
  * A pipeline of steps, each in worker processes of its own, joined by queues in shared memory.
@@ -68,6 +78,7 @@ export class Flow<Task extends BaseTask>
   #memory: FlowMemory | undefined
   #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
+  #lastMetrics: FlowMetrics | undefined
   #lastStats: FlowStats | undefined
 
   /** @throws InvalidOptionError, InvalidHandlerError */
@@ -193,20 +204,12 @@ export class Flow<Task extends BaseTask>
   /** The flow in figures, read from shared memory; those of its end once it has stopped. */
   stats(): FlowStats {
     if (this.#lastStats !== undefined) return this.#lastStats
-    const tasks = this.#client?.tally() ?? {
-      admitted: 0,
-      completed: 0,
-      failed: 0,
-      timedOut: 0,
-      cancelled: 0,
-      pending: 0,
-      rejected: 0,
-    }
+    const metrics = this.metrics()
     const blocks = this.#control?.blocks
     return {
-      tasks,
-      steps: this.#names.map((name, step) => readStepStats(name, step, this.#control)),
-      workers: this.#supervisor?.workers() ?? [],
+      tasks: metrics.tasks,
+      steps: stepStats(metrics),
+      workers: workerStats(this.#supervisor?.workers() ?? []),
       memory: {
         blocksInUse: blocks?.blocksInUse() ?? 0,
         bytesInUse: (blocks?.pagesInUse() ?? 0) * 4096,
@@ -216,6 +219,38 @@ export class Flow<Task extends BaseTask>
     }
   }
 
+  /**
+   * What the flow has measured since it was started: sums and histograms that only grow, for exporters of metrics; those
+   * of its end once it has stopped.
+   *
+   * @example
+   * ```ts
+   * import { Flow, quantileOf } from 'aqueduct-ts'
+   * import { SumHandler } from './sum.ts'
+   *
+   * const flow = new Flow([SumHandler])
+   * const { tasks, totalMs } = flow.metrics()
+   * console.log(tasks.completed, quantileOf(totalMs, 0.99))
+   * ```
+   */
+  metrics(): FlowMetrics {
+    if (this.#lastMetrics !== undefined) return this.#lastMetrics
+    const workers = this.#supervisor?.workers() ?? []
+    return readFlowMetrics(this.#control, {
+      isEnabled: this.#options.metrics,
+      priorities: this.#options.queuePriorities,
+      steps: this.#steps.map(({ options: { batchSize } }, step) => ({
+        name: this.#names[step]!,
+        batchSize,
+      })),
+      tasks: this.#client?.tally() ?? NO_TASKS,
+      workers: {
+        running: workers.filter(({ state }) => state === 'running').length,
+        died: this.#supervisor?.lost ?? 0,
+      },
+    })
+  }
+
   #enter(state: FlowState): void {
     this.#state = state
     this.emit('state', state)
@@ -223,6 +258,7 @@ export class Flow<Task extends BaseTask>
 
   #build(): Supervisor {
     const { memory, maxPending, queuePriorities, payloadThreshold, spin, logger } = this.#options
+    const { metrics } = this.#options
     const shape: FlowShape = {
       clients: 1,
       slotsPerClient: maxPending,
@@ -233,6 +269,7 @@ export class Flow<Task extends BaseTask>
         workers: nprocs,
         queueSize,
       })),
+      metrics,
       birth: monotonic(),
     }
     const conditions = this.#steps.map(({ options: { handleCondition } }) => handleCondition)
@@ -291,7 +328,7 @@ export class Flow<Task extends BaseTask>
 
   async #start(timeout: number): Promise<void> {
     this.#enter('starting')
-    this.#stopped = this.#lastStats = undefined
+    this.#stopped = this.#lastMetrics = this.#lastStats = undefined
     const supervisor = this.#build()
     try {
       await supervisor.start(timeout)
@@ -321,6 +358,7 @@ export class Flow<Task extends BaseTask>
   /** Lets go of shared memory: what results still lie in goes with the last of them. */
   #release(): void {
     const memory = this.#memory
+    this.#lastMetrics = this.metrics()
     this.#lastStats = this.stats()
     // A stuck thread goes on using the memory: then it stays, as long as the process does.
     const unmaps = this.#supervisor?.isEmpty === true

@@ -22,7 +22,10 @@ export {
   type HandlerConstructor,
   type StartContext,
 } from './handler.ts'
-export type { FlowStats, StepStats } from './stats.ts'
+export type { Durations, FlowStats, StepStats, WorkerStats } from './stats.ts'
+export type { EdgeEnd, EdgeMetrics, FlowMetrics, StepMetrics, TaskCounts } from './flow-metrics.ts'
+export type { Histogram } from './metrics/histogram.ts'
+export { differenceOf, quantileOf, samplesOf } from './metrics/values.ts'
 export { isFlowWorker } from './worker/flow-worker.ts'
 export {
   AqueductError,

@@ -53,12 +53,12 @@ export abstract class BaseTask implements Disposable {
   #finished: Finished | undefined
   #stepNames: readonly string[] = []
 
-  /** Where the time went when the task was last finished; undefined before. */
+  /** Where the time went when the task was last finished; undefined before, and in a flow without `metrics`. */
   get timings(): TaskTimings | undefined {
-    const finished = this.#finished
-    if (finished === undefined) return undefined
+    const timings = this.#finished?.timings
+    if (timings === undefined) return undefined
     const steps: StepTimings[] = []
-    finished.timings.forEach((timing, index) => {
+    timings.steps.forEach((timing, index) => {
       if (timing === undefined) return
       steps.push({
         step: this.#stepNames[index] ?? String(index),
@@ -68,7 +68,7 @@ export abstract class BaseTask implements Disposable {
         batchSize: timing.batchSize,
       })
     })
-    return { totalMs: toMicroseconds(finished.totalMs), steps }
+    return { totalMs: toMicroseconds(timings.totalMs), steps }
   }
 
   /**

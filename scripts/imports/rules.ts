@@ -6,12 +6,12 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   memory: ['errors'],
   metrics: ['errors'],
-  transport: ['errors', 'memory'],
+  transport: ['errors', 'memory', 'metrics'],
   worker: ['errors', 'memory', 'metrics', 'transport'],
   client: ['errors', 'memory', 'metrics', 'transport'],
   runtime: ['errors', 'memory', 'transport'],
   user: ['errors', 'memory', 'metrics', 'transport', 'worker', 'client', 'runtime'],
-  index: ['user', 'errors', 'worker'],
+  index: ['user', 'errors', 'metrics', 'worker'],
   integrations: ['index'],
   cli: ['index'],
   dashboard: ['index'],
@@ -22,7 +22,7 @@ const files = new Map([
   ['errors', '^src/errors[.]ts$'],
   [
     'user',
-    '^src/(flow|flow-options|step|task|task-classes|handler|stats|platform|options|defaults)[.]ts$',
+    '^src/(flow|flow-options|step|task|task-classes|handler|stats|flow-metrics|platform|options|defaults)[.]ts$',
   ],
   ['index', '^src/index[.]ts$'],
 ])

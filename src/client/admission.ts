@@ -167,10 +167,11 @@ export class Admission {
       return undefined
     }
     this.#slots.take(pending, results.takeLent())
-    tasks.describe(slot, pending.taskClass, pending.priority, pending.deadline)
+    const { taskClass, priority, submittedAt, deadline } = pending
+    tasks.describe(slot, taskClass, priority, submittedAt, deadline)
     tasks.setTarget(slot, pending.firstStep, clock.now())
     tasks.set(slot, stateWord(QUEUED, actor, generation))
-    queue.push(slot, generation, pending.priority)
+    queue.push(slot, generation, priority)
     if (queue.needsWake()) this.#planWake(pending.firstStep)
     this.#events.onAdmitted()
     return undefined

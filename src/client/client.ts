@@ -8,14 +8,15 @@ import {
   toError,
 } from '../errors.ts'
 import {
+  ADMITTED,
   CANCELLED,
   COMPLETED,
-  Counters,
+  type Counters,
   FAILED,
   REJECTED,
-  TASKS,
   TIMED_OUT,
 } from '../metrics/counters.ts'
+import { ClientMeter } from '../metrics/meters.ts'
 import { BellReader } from '../transport/bell-reader.ts'
 import type { Control } from '../transport/control.ts'
 import { generationOf, slotOf } from '../transport/ring.ts'
@@ -79,6 +80,7 @@ export class Client {
   readonly #bell: BellReader
   readonly #spinner: Spinner
   readonly #relief: GarbageRelief
+  readonly #meter: ClientMeter
   readonly #counters: Counters
   #pending = 0
   #onIdle: (() => void) | undefined
@@ -92,8 +94,16 @@ export class Client {
     this.#options = options
     this.#results = new Results(control)
     this.#slots = new Slots(control, this.#results)
-    this.#outcomes = new OutcomeReader(control, this.#results, options.stepNames, options.death)
-    this.#counters = new Counters(control.words, control.metricsStart(control.actor))
+    const metricsStart = control.metricsStart(control.actor)
+    this.#meter = new ClientMeter(control.words, metricsStart, control.shape)
+    this.#counters = this.#meter.counters
+    this.#outcomes = new OutcomeReader(
+      control,
+      this.#results,
+      this.#meter,
+      options.stepNames,
+      options.death,
+    )
     this.#spinner = new Spinner(options.spin)
     this.#relief = new GarbageRelief({
       heldBlocks: () => this.#results.heldBlocks,
@@ -130,7 +140,7 @@ export class Client {
   tally(): Tally {
     const counters = this.#counters
     return {
-      admitted: counters.get(TASKS),
+      admitted: counters.get(ADMITTED),
       completed: counters.get(COMPLETED),
       failed: counters.get(FAILED),
       timedOut: counters.get(TIMED_OUT),
@@ -146,7 +156,7 @@ export class Client {
     let firstStep: number
     try {
       this.#checkAdmissible(signal)
-      this.#counters.add(TASKS, 1)
+      this.#counters.add(ADMITTED, 1)
       firstStep = this.#firstStep(task)
     } catch (error) {
       this.#options.onSettled(task, undefined)
@@ -154,6 +164,7 @@ export class Client {
     }
     if (firstStep < 0) {
       this.#counters.add(COMPLETED, 1)
+      if (this.#meter.isOn) this.#meter.completed(0)
       this.#options.onSettled(task, undefined)
       return Promise.resolve(task)
     }

@@ -7,6 +7,7 @@ import {
   TaskTimeoutError,
   WorkerDiedError,
 } from '../errors.ts'
+import type { ClientMeter } from '../metrics/meters.ts'
 import { FieldDecoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { readFields } from '../transport/fields.ts'
@@ -28,20 +29,27 @@ export interface DeathReport {
   readonly signal: string | undefined
 }
 
+/** Where the time of a task went. */
+export interface FinishedTimings {
+  readonly totalMs: number
+  /** One entry per step; undefined where the task skipped it. */
+  readonly steps: readonly (StepTiming | undefined)[]
+}
+
 /** What the library keeps in a caller's task once it is finished. */
 export interface Finished {
   /** The leases in which its payloads lie. */
   readonly buffers: readonly ArrayBuffer[]
   readonly results: Results
-  /** One entry per step; undefined where the task skipped it. */
-  readonly timings: readonly (StepTiming | undefined)[]
-  readonly totalMs: number
+  /** Undefined when the flow keeps no metrics. */
+  readonly timings: FinishedTimings | undefined
 }
 
 /** Reads the outcome of a task out of a slot that is DONE. */
 export class OutcomeReader {
   readonly #control: Control
   readonly #results: Results
+  readonly #meter: ClientMeter
   readonly #stepNames: readonly string[]
   readonly #death: (number: number) => DeathReport | undefined
   readonly #decoder = new FieldDecoder()
@@ -49,27 +57,38 @@ export class OutcomeReader {
   constructor(
     control: Control,
     results: Results,
+    meter: ClientMeter,
     stepNames: readonly string[],
     death: (number: number) => DeathReport | undefined,
   ) {
     this.#control = control
     this.#results = results
+    this.#meter = meter
     this.#stepNames = stepNames
     this.#death = death
   }
 
   /** Fills the caller's task in. */
   readResult(slot: number, generation: number, pending: Pending): Finished {
-    const { tasks, clock } = this.#control
     this.#decodeInto(pending.task, slot, generation)
-    const timings: (StepTiming | undefined)[] = []
-    for (let step = 0; step < tasks.geometry.steps; step++) timings.push(tasks.timing(slot, step))
-    return {
-      buffers: this.#results.takeOpened(),
-      results: this.#results,
-      timings,
-      totalMs: clock.now() - pending.submittedAt,
-    }
+    const timings = this.#meter.isOn ? this.#measure(slot, generation, pending) : undefined
+    return { buffers: this.#results.takeOpened(), results: this.#results, timings }
+  }
+
+  #measure(slot: number, generation: number, { submittedAt, priority }: Pending): FinishedTimings {
+    const { tasks, clock } = this.#control
+    const now = clock.now()
+    const totalMs = now - submittedAt
+    this.#meter.arrived(
+      tasks.detail(slot),
+      priority,
+      now - tasks.queuedAt(slot),
+      tasks.fieldsLength(slot, generation) + this.#results.openedBytes,
+    )
+    this.#meter.completed(totalMs)
+    const steps: (StepTiming | undefined)[] = []
+    for (let step = 0; step < tasks.geometry.steps; step++) steps.push(tasks.timing(slot, step))
+    return { totalMs, steps }
   }
 
   readError(slot: number, generation: number, outcome: number, pending: Pending): Error {

@@ -80,6 +80,7 @@ export class Supervisor {
   readonly #seats: Seat[]
   readonly #deaths: Death[] = []
   #deathCount = 0
+  #lost = 0
   #stopping = false
   #closed = false
   #onSettled: ((seat: Seat, error: Error | undefined) => void) | undefined
@@ -180,6 +181,11 @@ export class Supervisor {
     return this.#deaths[number]
   }
 
+  /** Workers that have ended when nobody asked them to. */
+  get lost(): number {
+    return this.#lost
+  }
+
   workers(): WorkerReport[] {
     return this.#seats.map(({ step, worker, handle, ready, restarts }) => ({
       step: this.#steps[step]!.name,
@@ -275,6 +281,7 @@ export class Supervisor {
       )
       return
     }
+    this.#lost++
     this.#events.onDeath(death)
     this.#restart(seat, wasReady)
   }

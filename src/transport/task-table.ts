@@ -63,12 +63,13 @@ const PRIORITY = 3
 const OUTCOME = 4
 const DETAIL = 5
 const DEADLINE = 6 // float64, ms since the flow's birth
-const QUEUED_AT = 8 // float64, ms since the flow's birth: when it entered the queue in which it is
+const QUEUED_AT = 8 // float64, ms since the flow's birth: when it entered the queue in which it is, that of its client included
 const FIRST_BLOCK = 10 // head of the list of blocks that the slot owns, plus one
 const TARGET = 11 // the step in whose queue it is, or is about to be
 const HALF = 12 // two words for each half: its length in bytes; the block that holds it plus one, or 0
 const LACKS_MEMORY = 16 // 1 while a worker waits for memory to hand the task over, and if it has waited in vain; written by the worker
-const TIMINGS = 18 // past a spare word
+const ADMITTED_AT = 18 // float64, ms since the flow's birth: when its caller gave it; past a spare word
+const TIMINGS = 20
 
 /** Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size. */
 const TIMING_WORDS = 4
@@ -134,7 +135,13 @@ export class TaskTable {
   }
 
   /** Writes what stays the same for the whole life of a task. Only for a FREE slot, by its client. */
-  describe(slot: number, taskClass: number, priority: number, deadline: number): void {
+  describe(
+    slot: number,
+    taskClass: number,
+    priority: number,
+    admittedAt: number,
+    deadline: number,
+  ): void {
     const at = this.#at(slot)
     const words = this.#words
     Atomics.store(words, at + CANCEL, 0)
@@ -143,6 +150,7 @@ export class TaskTable {
     words[at + OUTCOME] = OUTCOME_COMPLETED
     words[at + DETAIL] = 0
     words[at + LACKS_MEMORY] = 0
+    this.#doubles[(at + ADMITTED_AT) >> 1] = admittedAt
     this.#doubles[(at + DEADLINE) >> 1] = deadline
     for (let step = 0; step < this.geometry.steps; step++) {
       words[at + TIMINGS + step * TIMING_WORDS + 3] = 0
@@ -155,6 +163,14 @@ export class TaskTable {
 
   priority(slot: number): number {
     return this.#words[this.#at(slot) + PRIORITY]!
+  }
+
+  /**
+   * Flow time of the task's `process()`. Whoever does not hold the slot reads it before the state word: a word that is
+   * still the task's says that this was too.
+   */
+  admittedAt(slot: number): number {
+    return this.#doubles[(this.#at(slot) + ADMITTED_AT) >> 1]!
   }
 
   deadline(slot: number): number {
@@ -173,6 +189,11 @@ export class TaskTable {
   /** Written before a task becomes QUEUED: to which step it goes, and when. */
   setTarget(slot: number, step: number, now: number): void {
     this.#words[this.#at(slot) + TARGET] = step
+    this.#doubles[(this.#at(slot) + QUEUED_AT) >> 1] = now
+  }
+
+  /** Written before a task becomes DONE: from then on it is on its way to its client. */
+  setDone(slot: number, now: number): void {
     this.#doubles[(this.#at(slot) + QUEUED_AT) >> 1] = now
   }
 
@@ -262,6 +283,14 @@ export class TaskTable {
       handleMs: this.#floats[at + 2]!,
       batchSize,
     }
+  }
+
+  /** The last step before `step` that handled the task, by what was recorded there; -1 for none. */
+  stepBefore(slot: number, step: number): number {
+    const words = this.#at(slot) + TIMINGS + 3
+    let before = step - 1
+    while (before >= 0 && this.#words[words + before * TIMING_WORDS] === 0) before--
+    return before
   }
 
   #at(slot: number): number {

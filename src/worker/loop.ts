@@ -3,19 +3,8 @@ import type { Control } from '../transport/control.ts'
 import { readFields } from '../transport/fields.ts'
 import { Payloads } from '../transport/payloads.ts'
 import { Spinner } from '../transport/spinner.ts'
-import {
-  BATCHES,
-  BATCH_MS,
-  BATCH_SIZE_HISTOGRAM,
-  type Counters,
-  EXPIRED,
-  FAILED,
-  HANDLE_HISTOGRAM,
-  HANDLE_MS,
-  QUEUE_HISTOGRAM,
-  QUEUE_MS,
-  TASKS,
-} from '../metrics/counters.ts'
+import { EXPIRED, FAILED } from '../metrics/counters.ts'
+import type { StepMeter } from '../metrics/meters.ts'
 import { Batcher, type Claim } from './batcher.ts'
 import { Delivery } from './delivery.ts'
 import type { Sleeper } from './sleeper.ts'
@@ -58,7 +47,7 @@ export class StepLoop {
   readonly #delivery: Delivery
   readonly #sleeper: Sleeper
   readonly #spinner: Spinner
-  readonly #counters: Counters
+  readonly #meter: StepMeter
   #stopping = false
 
   constructor(
@@ -67,13 +56,13 @@ export class StepLoop {
     encoder: FieldEncoder,
     decoder: FieldDecoder,
     sleeper: Sleeper,
-    counters: Counters,
+    meter: StepMeter,
   ) {
     this.#control = control
     this.#options = options
     this.#decoder = decoder
     this.#sleeper = sleeper
-    this.#counters = counters
+    this.#meter = meter
     this.#spinner = new Spinner(options.spin)
     this.#payloads = new Payloads(control)
     this.#delivery = new Delivery(
@@ -95,7 +84,7 @@ export class StepLoop {
         await sleeper.sleep(until, () => !queue.isEmpty())
       },
       expire: (claim) => {
-        this.#counters.add(EXPIRED, 1)
+        this.#meter.add(EXPIRED, 1)
         this.#delivery.expire(claim)
       },
     })
@@ -146,11 +135,12 @@ export class StepLoop {
 
   /** Has a batch handled and delivers it. Returns a promise only when something has to be waited for. */
   #handle(batch: readonly Claim[]): Promise<void> | undefined {
-    const startedAt = this.#control.clock.now()
     const claims: Claim[] = []
     const tasks: object[] = []
-    this.#decode(batch, claims, tasks)
+    this.#decode(batch, claims, tasks, true)
     if (claims.length === 0) return undefined
+    const startedAt = this.#meter.isOn ? this.#control.clock.now() : 0
+    if (this.#meter.isOn) this.#meter.gathered(startedAt - batch[0]!.claimedAt, claims.length)
     try {
       const result = this.#options.handler.handle(tasks)
       if (isThenable(result)) return this.#handleAsync(result, claims, tasks, startedAt)
@@ -212,7 +202,7 @@ export class StepLoop {
         }
         const claims: Claim[] = []
         const tasks: object[] = []
-        this.#decode(half, claims, tasks)
+        this.#decode(half, claims, tasks, false)
         if (claims.length === 0) continue
         try {
           await this.#options.handler.handle(tasks)
@@ -227,7 +217,7 @@ export class StepLoop {
     this.#delivery.flush()
   }
 
-  #decode(batch: readonly Claim[], claims: Claim[], into: object[]): void {
+  #decode(batch: readonly Claim[], claims: Claim[], into: object[], isFirst: boolean): void {
     const control = this.#control
     const { tasks } = control
     for (const claim of batch) {
@@ -238,6 +228,7 @@ export class StepLoop {
         readFields(control, this.#decoder, slot, generation, task, this.#payloads, false)
         into.push(task)
         claims.push(claim)
+        if (isFirst && this.#meter.isOn) this.#measureArrival(claim)
       } catch (error) {
         this.#fail(claim, error)
         this.#delivery.flush()
@@ -246,29 +237,32 @@ export class StepLoop {
   }
 
   #fail(claim: Claim, error: unknown): void {
-    this.#counters.add(FAILED, 1)
+    this.#meter.add(FAILED, 1)
     this.#delivery.fail(claim, error)
   }
 
   #measure(claims: readonly Claim[], startedAt: number, now: number): void {
+    if (!this.#meter.isOn) return
     const { tasks } = this.#control
     const { step } = this.#options
     const handleMs = now - startedAt
-    const counters = this.#counters
-    let queueSum = 0
     for (const { slot, claimedAt } of claims) {
       const queueMs = Math.max(0, claimedAt - tasks.queuedAt(slot))
-      queueSum += queueMs
-      counters.record(QUEUE_HISTOGRAM, queueMs)
       tasks.setTiming(slot, step, queueMs, startedAt - claimedAt, handleMs, claims.length)
     }
-    counters.add(TASKS, claims.length)
-    counters.add(BATCHES, 1)
-    counters.add(QUEUE_MS, queueSum)
-    counters.add(BATCH_MS, startedAt - claims[0]!.claimedAt)
-    counters.add(HANDLE_MS, handleMs)
-    counters.record(HANDLE_HISTOGRAM, handleMs)
-    counters.record(BATCH_SIZE_HISTOGRAM, claims.length)
+    this.#meter.handled(handleMs, claims.length)
+  }
+
+  /** A task has been decoded: how long it was on its way, and how much of it there was. */
+  #measureArrival({ slot, generation, claimedAt }: Claim): void {
+    const { tasks } = this.#control
+    const from = tasks.stepBefore(slot, this.#options.step)
+    this.#meter.arrived(
+      from,
+      tasks.priority(slot),
+      claimedAt - (from < 0 ? tasks.admittedAt(slot) : tasks.queuedAt(slot)),
+      tasks.fieldsLength(slot, generation) + this.#payloads.openedBytes,
+    )
   }
 
   /** Looks for work for as long as that promises to pay; true when there is some. */

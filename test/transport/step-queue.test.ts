@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Counters } from '../../src/metrics/counters.ts'
+import { StepMeter } from '../../src/metrics/meters.ts'
 import { libc } from '../../src/memory/libc.ts'
 import { type BellEnds, createBell } from '../../src/transport/bells.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
@@ -50,7 +50,7 @@ class SharedQueue {
 
   submit(slot: number, priority = 0): void {
     const generation = (generationOfState(this.tasks.word(slot)) + 1) & 0x3fff
-    this.tasks.describe(slot, 0, priority, Infinity)
+    this.tasks.describe(slot, 0, priority, 0, Infinity)
     this.tasks.set(slot, stateWord(QUEUED, CLIENT, generation))
     this.queue.push(slot, generation, priority)
   }
@@ -296,7 +296,7 @@ describe('going to sleep', () => {
       new FieldEncoder({ payloadThreshold: 1024 }),
       new FieldDecoder(),
       sleeper,
-      new Counters(control.words, control.metricsStart(control.actor)),
+      new StepMeter(control.words, control.metricsStart(control.actor), control.shape),
     )
     loops.push({ loop, sleeper, done: loop.run() })
     return sleeper
