@@ -62,6 +62,8 @@ export interface Tally {
   readonly rejected: number
 }
 
+/** The clock is read once for so many completions that lie there together. */
+const COMPLETIONS_PER_LOOK_AT_CLOCK = 16
 /** While there are completions, nobody spins for them. */
 const BUSY = -1
 
@@ -280,26 +282,28 @@ export class Client {
 
   /** Collects everything that is done; true when there was something. */
   #drain(): boolean {
-    const { tasks, completions, actor } = this.#control
+    const { tasks, completions, actor, clock } = this.#control
     const ring = completions[actor]!
-    let found = false
+    let found = 0
+    let now = 0
     for (let cell = ring.peek(); cell !== 0; cell = ring.peek()) {
       ring.remove(cell)
-      found = true
+      if (this.#meter.isOn && found % COMPLETIONS_PER_LOOK_AT_CLOCK === 0) now = clock.now()
+      found++
       const slot = slotOf(cell)
       if (!this.#slots.owns(slot)) continue
       const word = tasks.word(slot)
       const generation = generationOf(cell)
       if (stateOf(word) === DONE && generationOfState(word) === generation) {
-        this.#collect(slot, generation)
+        this.#collect(slot, generation, now)
       }
     }
     // A completion makes room, and so may a claim while nobody rings because this client is awake.
     this.#admission.retry()
-    return found
+    return found > 0
   }
 
-  #collect(slot: number, generation: number): void {
+  #collect(slot: number, generation: number, now: number): void {
     const pending = this.#slots.holder(slot)
     if (pending === undefined || pending.settled) {
       this.#slots.release(slot, generation)
@@ -310,7 +314,7 @@ export class Client {
     let error: Error | undefined
     try {
       if (outcome === OUTCOME_COMPLETED) {
-        finished = this.#outcomes.readResult(slot, generation, pending)
+        finished = this.#outcomes.readResult(slot, generation, pending, now)
       } else {
         error = this.#outcomes.readError(slot, generation, outcome, pending)
       }

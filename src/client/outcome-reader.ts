@@ -16,7 +16,7 @@ import {
   OUTCOME_FAILED,
   OUTCOME_TIMED_OUT,
   OUTCOME_WORKER_DIED,
-  type StepTiming,
+  type RecordedTimings,
 } from '../transport/task-table.ts'
 import type { Pending } from './pending.ts'
 import type { Results } from './results.ts'
@@ -29,20 +29,13 @@ export interface DeathReport {
   readonly signal: string | undefined
 }
 
-/** Where the time of a task went. */
-export interface FinishedTimings {
-  readonly totalMs: number
-  /** One entry per step; undefined where the task skipped it. */
-  readonly steps: readonly (StepTiming | undefined)[]
-}
-
 /** What the library keeps in a caller's task once it is finished. */
 export interface Finished {
   /** The leases in which its payloads lie. */
   readonly buffers: readonly ArrayBuffer[]
   readonly results: Results
   /** Undefined when the flow keeps no metrics. */
-  readonly timings: FinishedTimings | undefined
+  readonly timings: RecordedTimings | undefined
 }
 
 /** Reads the outcome of a task out of a slot that is DONE. */
@@ -68,16 +61,20 @@ export class OutcomeReader {
     this.#death = death
   }
 
-  /** Fills the caller's task in. */
-  readResult(slot: number, generation: number, pending: Pending): Finished {
+  /** Fills the caller's task in. `now` is when the client has found it. */
+  readResult(slot: number, generation: number, pending: Pending, now: number): Finished {
     this.#decodeInto(pending.task, slot, generation)
-    const timings = this.#meter.isOn ? this.#measure(slot, generation, pending) : undefined
+    const timings = this.#meter.isOn ? this.#measure(slot, generation, pending, now) : undefined
     return { buffers: this.#results.takeOpened(), results: this.#results, timings }
   }
 
-  #measure(slot: number, generation: number, { submittedAt, priority }: Pending): FinishedTimings {
-    const { tasks, clock } = this.#control
-    const now = clock.now()
+  #measure(
+    slot: number,
+    generation: number,
+    { submittedAt, priority }: Pending,
+    now: number,
+  ): RecordedTimings {
+    const { tasks } = this.#control
     const totalMs = now - submittedAt
     this.#meter.arrived(
       tasks.detail(slot),
@@ -86,9 +83,7 @@ export class OutcomeReader {
       tasks.fieldsLength(slot, generation) + this.#results.openedBytes,
     )
     this.#meter.completed(totalMs)
-    const steps: (StepTiming | undefined)[] = []
-    for (let step = 0; step < tasks.geometry.steps; step++) steps.push(tasks.timing(slot, step))
-    return { totalMs, steps }
+    return tasks.timings(slot, totalMs)
   }
 
   readError(slot: number, generation: number, outcome: number, pending: Pending): Error {

@@ -19,10 +19,18 @@ export class Histograms {
     )
   }
 
-  /** Records milliseconds, as often as `times` says. What clocks of two processes make negative counts as 0. */
-  recordMs(histogram: number, ms: number, times: number): void {
+  /** Records milliseconds. What the clocks of two processes make negative counts as 0. */
+  recordMs(histogram: number, ms: number): void {
     const value = ms > 0 ? ms : 0
-    this.#record(histogram, bucketOfMs(value), value, times)
+    this.#record(histogram, bucketOfMs(value), value, 1)
+  }
+
+  /** Records the same milliseconds in a histogram, and so many times in the next. */
+  recordMsTwice(histogram: number, ms: number, times: number): void {
+    const value = ms > 0 ? ms : 0
+    const bucket = bucketOfMs(value)
+    this.#record(histogram, bucket, value, 1)
+    this.#record(histogram + 1, bucket, value, times)
   }
 
   /** Records a number of bytes or tasks. */

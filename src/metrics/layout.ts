@@ -26,7 +26,7 @@ const CELLS_PER_LINE = 8
 export const BATCH_MS = 0
 export const BATCH_TASKS = 1
 export const HANDLE_MS = 2
-export const TASK_HANDLE_MS = 3
+export const TASK_HANDLE_MS = 3 // next to it: both are written at once
 const FIRST_EDGE = 4
 // A client's. The edges that lead to it follow.
 export const TOTAL_MS = 0

@@ -7,7 +7,6 @@ import {
   HANDLE_MS,
   type MetricsShape,
   TASK_BYTES,
-  TASK_HANDLE_MS,
   TOTAL_MS,
   TRANSFER_MS,
   edgeHistogram,
@@ -38,7 +37,7 @@ export class Meter {
     if (fromStep >= steps.length || priority < 0 || priority >= priorities) return
     const from = fromStep < 0 ? FROM_CLIENT : fromStep + 1
     const edge = edgeHistogram(this.#shape, from, priority)
-    this.histograms.recordMs(edge + TRANSFER_MS, transferMs, 1)
+    this.histograms.recordMs(edge + TRANSFER_MS, transferMs)
     this.histograms.recordWhole(edge + TASK_BYTES, bytes)
   }
 }
@@ -51,14 +50,13 @@ export class StepMeter extends Meter {
 
   /** A batch goes to the handler. The milliseconds count from its first task, so the wait for that one does not. */
   gathered(batchMs: number, tasks: number): void {
-    this.histograms.recordMs(BATCH_MS, batchMs, 1)
+    this.histograms.recordMs(BATCH_MS, batchMs)
     this.histograms.recordWhole(BATCH_TASKS, tasks)
   }
 
   /** The handler has returned: once for the batch, and once for each of its tasks. */
   handled(handleMs: number, tasks: number): void {
-    this.histograms.recordMs(HANDLE_MS, handleMs, 1)
-    this.histograms.recordMs(TASK_HANDLE_MS, handleMs, tasks)
+    this.histograms.recordMsTwice(HANDLE_MS, handleMs, tasks)
   }
 }
 
@@ -66,6 +64,6 @@ export class StepMeter extends Meter {
 export class ClientMeter extends Meter {
   /** A task is complete. */
   completed(totalMs: number): void {
-    this.histograms.recordMs(TOTAL_MS, totalMs, 1)
+    this.histograms.recordMs(TOTAL_MS, totalMs)
   }
 }

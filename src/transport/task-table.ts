@@ -74,13 +74,11 @@ const TIMINGS = 20
 /** Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size. */
 const TIMING_WORDS = 4
 
-/** Where the time of a task went at one step, in milliseconds, and how many tasks its batch had. */
-export interface StepTiming {
-  readonly queueMs: number
-  readonly batchMs: number
-  readonly handleMs: number
-  readonly batchSize: number
-}
+/**
+ * Where the time of a task went: its milliseconds in all, then for each step those in the queue, in the forming batch and in
+ * the handler, and the tasks of its batch, 0 where the task skipped the step. One array of numbers, since every task has one.
+ */
+export type RecordedTimings = readonly number[]
 
 export interface SlotGeometry {
   readonly slots: number
@@ -272,17 +270,17 @@ export class TaskTable {
     this.#words[at + 3] = batchSize
   }
 
-  /** What was recorded at a step, or undefined when the task skipped it. */
-  timing(slot: number, step: number): StepTiming | undefined {
-    const at = this.#at(slot) + TIMINGS + step * TIMING_WORDS
-    const batchSize = this.#words[at + 3]!
-    if (batchSize === 0) return undefined
-    return {
-      queueMs: this.#floats[at]!,
-      batchMs: this.#floats[at + 1]!,
-      handleMs: this.#floats[at + 2]!,
-      batchSize,
+  /** What was recorded at the steps. */
+  timings(slot: number, totalMs: number): RecordedTimings {
+    const floats = this.#floats
+    const words = this.#words
+    let at = this.#at(slot) + TIMINGS
+    const timings = [totalMs, floats[at]!, floats[at + 1]!, floats[at + 2]!, words[at + 3]!]
+    for (let step = 1; step < this.geometry.steps; step++) {
+      at += TIMING_WORDS
+      timings.push(floats[at]!, floats[at + 1]!, floats[at + 2]!, words[at + 3]!)
     }
+    return timings
   }
 
   /** The last step before `step` that handled the task, by what was recorded there; -1 for none. */

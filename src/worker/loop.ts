@@ -49,6 +49,8 @@ export class StepLoop {
   readonly #spinner: Spinner
   readonly #meter: StepMeter
   #stopping = false
+  /** When the last batch was on its way. */
+  #deliveredAt = 0
 
   constructor(
     control: Control,
@@ -102,11 +104,14 @@ export class StepLoop {
     let lastTurn = clock.now()
     while (!this.#stopping) {
       const exclusive = batchSize > 1
+      let hasWaited = false
       let batch: Claim[] = []
       if (!exclusive || queue.takeGathering(actor)) {
         this.#batcher.claim(batch, batchSize)
-        if (batchTimeout > 0 && batch.length > 0 && batch.length < batchSize)
+        if (batchTimeout > 0 && batch.length > 0 && batch.length < batchSize) {
           await this.#batcher.fill(batch)
+          hasWaited = true
+        }
         if (exclusive) queue.endGathering(actor)
       }
       if (batch.length === 0) {
@@ -116,7 +121,7 @@ export class StepLoop {
         continue
       }
       if (queue.hasSleeper() && !queue.isEmpty()) this.#control.wakeWorker(step)
-      batch = this.#batcher.start(batch)
+      batch = this.#batcher.start(batch, hasWaited ? clock.now() : batch[0]!.claimedAt)
       if (batch.length > 0) {
         const pending = this.#handle(batch)
         if (pending !== undefined) {
@@ -124,9 +129,10 @@ export class StepLoop {
           lastTurn = clock.now()
           continue
         }
+      } else {
+        this.#deliveredAt = clock.now()
       }
-      const now = clock.now()
-      if (now - lastTurn > YIELD_EVERY) {
+      if (this.#deliveredAt - lastTurn > YIELD_EVERY) {
         await nextTurn()
         lastTurn = clock.now()
       }
@@ -170,7 +176,7 @@ export class StepLoop {
     tasks: readonly object[],
     startedAt: number,
   ): Promise<void> | undefined {
-    const now = this.#control.clock.now()
+    const now = (this.#deliveredAt = this.#control.clock.now())
     this.#measure(claims, startedAt, now)
     const pending = this.#delivery.deliver(claims, tasks, now)
     if (pending !== undefined) return pending.finally(() => this.#payloads.closeAll())

@@ -5,7 +5,17 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 const root = join(import.meta.dirname, '../..')
-const documented = ['flow', 'step', 'task', 'handler', 'errors', 'worker/flow-worker']
+const documented = [
+  'flow',
+  'step',
+  'task',
+  'handler',
+  'errors',
+  'worker/flow-worker',
+  'metrics/values',
+  'integrations/statsd',
+  'integrations/statsd/exporter',
+]
 
 /** The TypeScript blocks of a text; in a source file each line of theirs begins with the comment's asterisk. */
 function blocksOf(text: string): string[] {
