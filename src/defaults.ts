@@ -10,6 +10,7 @@ export const flowDefaults: {
   readonly inlineBytes: number
   readonly memoryShare: number
   readonly spin: number
+  readonly metrics: boolean
   readonly processTimeout: number
   readonly startTimeout: number
   readonly stopTimeout: number
@@ -23,6 +24,7 @@ export const flowDefaults: {
   inlineBytes: 2_048, // bytes of encoded fields that fit beside a task's header
   memoryShare: 0.25, // of the memory that the process may use
   spin: availableParallelism() > 1 ? 0.05 : 0, // ms to look for work before going to sleep
+  metrics: true, // measure what workers and callers do
   processTimeout: 5_000, // ms
   startTimeout: 300_000, // ms
   stopTimeout: 10_000, // ms

@@ -21,7 +21,7 @@ import {
 import { checkOptions, classes } from './options.ts'
 import { checkPlatform } from './platform.ts'
 import { NO_OPTIONS, processTask } from './process-task.ts'
-import type { TaskCounts } from './stats.ts'
+import { NO_TASKS, type TaskCounts, sumOfCounts } from './task-counts.ts'
 import { BaseTask, type TaskClassOf } from './task.ts'
 import { warnOfPrivateState } from './task-classes.ts'
 import type { Welcome } from './transport/handshake.ts'
@@ -37,26 +37,6 @@ export interface FlowClientOptions<Task extends BaseTask> {
 }
 
 const rules = { address: addressRule, task: classes, logger: loggerRule }
-
-const NOTHING: TaskCounts = Object.freeze({
-  admitted: 0,
-  completed: 0,
-  failed: 0,
-  timedOut: 0,
-  cancelled: 0,
-  pending: 0,
-  rejected: 0,
-})
-
-const sumOf = (a: TaskCounts, b: TaskCounts): TaskCounts => ({
-  admitted: a.admitted + b.admitted,
-  completed: a.completed + b.completed,
-  failed: a.failed + b.failed,
-  timedOut: a.timedOut + b.timedOut,
-  cancelled: a.cancelled + b.cancelled,
-  pending: a.pending + b.pending,
-  rejected: a.rejected + b.rejected,
-})
 
 const FIRST_PAUSE = 50
 const LONGEST_PAUSE = 2_000
@@ -94,7 +74,7 @@ export class FlowClient<Task extends BaseTask>
   #client: Client | undefined
   #taskClasses: ReadonlyMap<unknown, number> = new Map()
   /** The books of former attachments. */
-  #past: TaskCounts = NOTHING
+  #past: TaskCounts = NO_TASKS
   /** Aborted to give up attaching. */
   #attaching: AbortController | undefined
   #starting: Promise<void> | undefined
@@ -175,7 +155,7 @@ export class FlowClient<Task extends BaseTask>
   /** The books of this client: admitted = completed + failed + timedOut + cancelled + pending. */
   stats(): { readonly tasks: TaskCounts } {
     const now = this.#client?.tally()
-    return { tasks: now === undefined ? this.#past : sumOf(this.#past, now) }
+    return { tasks: now === undefined ? this.#past : sumOfCounts(this.#past, now) }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -288,7 +268,7 @@ export class FlowClient<Task extends BaseTask>
     this.#client = this.#attachment = undefined
     if (client === undefined) return
     client.failAll()
-    this.#past = sumOf(this.#past, client.tally())
+    this.#past = sumOfCounts(this.#past, client.tally())
     attachment?.sayIdle()
     client.close(() => attachment?.close())
   }

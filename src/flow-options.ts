@@ -9,6 +9,7 @@ import {
   checkOptions,
   duration,
   finiteDuration,
+  flag,
   integer,
   list,
   oneOf,
@@ -84,6 +85,11 @@ export interface FlowOptions {
   /** Longest time to look for work before going to sleep, in milliseconds; 0 never looks. Default 0.05. */
   readonly spin?: number
   /**
+   * Whether workers and callers measure what they do, for `flow.metrics()`, the steps of `flow.stats()` and the `timings` of
+   * tasks. The books of tasks are kept in any case. Default true.
+   */
+  readonly metrics?: boolean
+  /**
    * Gets what the workers log with `context.logger`, each error of a handler, and the deaths and restarts of workers.
    * Default: warnings and errors on standard error.
    */
@@ -153,6 +159,7 @@ const flowRules = {
   priorityAgeing: duration(0),
   payloadThreshold: integer(1),
   spin: finiteDuration(0),
+  metrics: flag,
   logger: loggerRule,
   onWorkerDeath: oneOf('restart', 'stop'),
 } satisfies Rules
@@ -165,7 +172,7 @@ export const reloadRules: Rules = {
   drainTimeout: finiteDuration(0),
 }
 export const stopRules: Rules = {
-  graceful: { expects: 'true or false', accepts: (value) => typeof value === 'boolean' },
+  graceful: flag,
   timeout: finiteDuration(0),
 }
 
@@ -215,6 +222,7 @@ export function resolveOptions(options: FlowOptions): ResolvedFlow {
     priorityAgeing: options.priorityAgeing ?? flowDefaults.priorityAgeing,
     payloadThreshold: options.payloadThreshold ?? flowDefaults.payloadThreshold,
     spin: options.spin ?? flowDefaults.spin,
+    metrics: options.metrics ?? flowDefaults.metrics,
     logger: options.logger ?? warnings,
     onWorkerDeath: options.onWorkerDeath ?? 'restart',
   }

@@ -164,6 +164,7 @@ function shapeOf({ options, steps }: FlowPlan): FlowShape {
       workers: 2 * nprocs, // those at work, and their successors
       queueSize,
     })),
+    metrics: options.metrics,
     birth: monotonic(),
   }
 }

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { flowDefaults } from './defaults.ts'
 import { InvalidOptionError, NotRunningError, StartError } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
+import { type FlowMetrics, readFlowMetrics } from './flow-metrics.ts'
 import {
   type FlowEvents,
   type FlowOptions,
@@ -20,7 +21,7 @@ import { FlowRun } from './flow-run.ts'
 import { checkOptions } from './options.ts'
 import { checkPlatform } from './platform.ts'
 import { NO_OPTIONS, processTask } from './process-task.ts'
-import { type FlowStats, readStepStats, readTaskCounts } from './stats.ts'
+import { type FlowStats, stepStats, workerStats } from './stats.ts'
 import { FlowStep, taskClassesOf } from './step.ts'
 import type { BaseTask } from './task.ts'
 import { checkConditions, warnOfPrivateState } from './task-classes.ts'
@@ -51,6 +52,7 @@ export class Flow<Task extends BaseTask>
   #run: FlowRun | undefined
   #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
+  #lastMetrics: FlowMetrics | undefined
   #lastStats: FlowStats | undefined
 
   /** @throws InvalidOptionError, InvalidHandlerError */
@@ -195,12 +197,12 @@ export class Flow<Task extends BaseTask>
   /** The flow in figures, read from shared memory; those of its end once it has stopped. */
   stats(): FlowStats {
     if (this.#lastStats !== undefined) return this.#lastStats
-    const control = this.#run?.control
-    const blocks = control?.blocks
+    const metrics = this.metrics()
+    const blocks = this.#run?.control.blocks
     return {
-      tasks: readTaskCounts(control),
-      steps: this.#names.map((name, step) => readStepStats(name, step, control)),
-      workers: this.#run?.supervisor.workers() ?? [],
+      tasks: metrics.tasks,
+      steps: stepStats(metrics),
+      workers: workerStats(this.#run?.supervisor.workers() ?? []),
       memory: {
         blocksInUse: blocks?.blocksInUse() ?? 0,
         bytesInUse: (blocks?.pagesInUse() ?? 0) * 4096,
@@ -210,6 +212,39 @@ export class Flow<Task extends BaseTask>
     }
   }
 
+  /**
+   * What the flow has measured since it was started: sums and histograms that only grow, for exporters of metrics; those
+   * of its end once it has stopped.
+   *
+   * @example
+   * ```ts
+   * import { Flow, quantileOf } from 'aqueduct-ts'
+   * import { SumHandler } from './sum.ts'
+   *
+   * const flow = new Flow([SumHandler])
+   * const { tasks, totalMs } = flow.metrics()
+   * console.log(tasks.completed, quantileOf(totalMs, 0.99))
+   * ```
+   */
+  metrics(): FlowMetrics {
+    if (this.#lastMetrics !== undefined) return this.#lastMetrics
+    const { queuePriorities, metrics } = this.#options
+    const supervisor = this.#run?.supervisor
+    const workers = supervisor?.workers() ?? []
+    return readFlowMetrics(this.#run?.control, {
+      isEnabled: metrics,
+      priorities: queuePriorities,
+      steps: this.#steps.map(({ options: { batchSize } }, step) => ({
+        name: this.#names[step]!,
+        batchSize,
+      })),
+      workers: {
+        running: workers.filter(({ state }) => state === 'running').length,
+        died: supervisor?.lost ?? 0,
+      },
+    })
+  }
+
   #enter(state: FlowState): void {
     this.#state = state
     this.emit('state', state)
@@ -217,7 +252,7 @@ export class Flow<Task extends BaseTask>
 
   async #start(timeout: number): Promise<void> {
     this.#enter('starting')
-    this.#stopped = this.#lastStats = undefined
+    this.#stopped = this.#lastMetrics = this.#lastStats = undefined
     const plan = {
       steps: this.#steps,
       names: this.#names,
@@ -252,6 +287,7 @@ export class Flow<Task extends BaseTask>
   }
 
   #release(run: FlowRun): void {
+    this.#lastMetrics = this.metrics()
     this.#lastStats = this.stats()
     run.release()
     this.#run = undefined

@@ -24,7 +24,11 @@ export {
   type HandlerConstructor,
   type StartContext,
 } from './handler.ts'
-export type { FlowStats, StepStats, TaskCounts } from './stats.ts'
+export type { Durations, FlowStats, StepStats, WorkerStats } from './stats.ts'
+export type { EdgeEnd, EdgeMetrics, FlowMetrics, StepMetrics } from './flow-metrics.ts'
+export type { TaskCounts } from './task-counts.ts'
+export type { Histogram } from './metrics/histogram.ts'
+export { differenceOf, quantileOf, samplesOf } from './metrics/values.ts'
 export { isFlowWorker } from './worker/flow-worker.ts'
 export type { LogMethod, WorkerLogger } from './worker/log.ts'
 export {

@@ -41,6 +41,10 @@ export const text: Rule = {
   expects: 'a non-empty string',
   accepts: (value) => typeof value === 'string' && value !== '',
 }
+export const flag: Rule = {
+  expects: 'true or false',
+  accepts: (value) => typeof value === 'boolean',
+}
 export const list: Rule = { expects: 'an array', accepts: Array.isArray }
 export const object: Rule = {
   expects: 'an object',

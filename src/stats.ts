@@ -1,23 +1,19 @@
-import {
-  BATCHES,
-  CANCELLED,
-  COMPLETED,
-  Counters,
-  Distribution,
-  EXPIRED,
-  FAILED,
-  HANDLE_HISTOGRAM,
-  HANDLE_MS,
-  QUEUE_HISTOGRAM,
-  QUEUE_MS,
-  REJECTED,
-  TASKS,
-  TIMED_OUT,
-} from './metrics/counters.ts'
+import type { FlowMetrics, StepMetrics } from './flow-metrics.ts'
+import type { Histogram } from './metrics/histogram.ts'
+import { HistogramSum } from './metrics/histograms.ts'
+import { residentAnonBytes } from './metrics/resident-memory.ts'
+import { quantileOf } from './metrics/values.ts'
 import type { WorkerReport } from './runtime/seat.ts'
-import { type Control, workerActor } from './transport/control.ts'
+import type { TaskCounts } from './task-counts.ts'
 
-/** A step in figures, over the life of its workers. Quantiles are exact to a tenth. */
+/** Milliseconds: the mean is exact, quantiles to a sixteenth. */
+export interface Durations {
+  readonly mean: number
+  readonly p50: number
+  readonly p99: number
+}
+
+/** A step in figures, over the life of its workers. */
 export interface StepStats {
   readonly name: string
   /** Tasks that wait in front of the step now. */
@@ -28,23 +24,20 @@ export interface StepStats {
   readonly failed: number
   /** Tasks whose deadline had passed when they were claimed. */
   readonly expired: number
-  /** Milliseconds in the queue. */
-  readonly queueMs: { readonly mean: number; readonly p50: number; readonly p99: number }
+  /** Milliseconds on the way to the step: in its queue, and for its first step with the wait for a place there. */
+  readonly queueMs: Durations
   /** Milliseconds that `handle` took for a batch. */
-  readonly handleMs: { readonly mean: number; readonly p50: number; readonly p99: number }
+  readonly handleMs: Durations
   readonly meanBatchSize: number
 }
 
-/** What became of tasks. */
-export interface TaskCounts {
-  readonly admitted: number
-  readonly completed: number
-  readonly failed: number
-  readonly timedOut: number
-  readonly cancelled: number
-  readonly pending: number
-  /** Refused with `QueueFullError`, and not among the admitted. */
-  readonly rejected: number
+/** A worker in figures. */
+export interface WorkerStats extends WorkerReport {
+  /**
+   * Memory of the worker's process that is its own: neither files nor the flow's shared memory. For a thread that of the
+   * process that it is in, the same for each: add up once per `pid`. 0 when the worker is dead.
+   */
+  readonly rssAnonBytes: number
 }
 
 /** A flow in figures. */
@@ -52,7 +45,7 @@ export interface FlowStats {
   /** Of all clients: admitted = completed + failed + timedOut + cancelled + pending, exactly when they are at rest. */
   readonly tasks: TaskCounts
   readonly steps: readonly StepStats[]
-  readonly workers: readonly WorkerReport[]
+  readonly workers: readonly WorkerStats[]
   readonly memory: {
     /** Blocks with an owner: a task in flight, or a program that holds a result. */
     readonly blocksInUse: number
@@ -63,55 +56,42 @@ export interface FlowStats {
   }
 }
 
-const mean = (sum: number, count: number): number => (count > 0 ? sum / count : 0)
+const mean = ({ sum, count }: Histogram): number => (count > 0 ? sum / count : 0)
 
-/** Sums the books of all clients. All zero without shared memory: the flow has not been started. */
-export function readTaskCounts(control: Control | undefined): TaskCounts {
-  const sum = (index: number): number => {
-    let total = 0
-    for (let client = 0; client < (control?.shape.clients ?? 0); client++) {
-      total += new Counters(control!.words, control!.metricsStart(client)).get(index)
-    }
-    return total
-  }
-  const [completed, failed, timedOut] = [sum(COMPLETED), sum(FAILED), sum(TIMED_OUT)]
-  const [admitted, cancelled, rejected] = [sum(TASKS), sum(CANCELLED), sum(REJECTED)]
-  const pending = admitted - completed - failed - timedOut - cancelled
-  return { admitted, completed, failed, timedOut, cancelled, pending, rejected }
-}
+const durationsOf = (histogram: Histogram): Durations => ({
+  mean: mean(histogram),
+  p50: quantileOf(histogram, 0.5),
+  p99: quantileOf(histogram, 0.99),
+})
 
-/** Sums the counters of a step's workers. All zero without shared memory: the flow has not been started. */
-export function readStepStats(name: string, step: number, control: Control | undefined): StepStats {
-  const sums = new Float64Array(HANDLE_MS + 1)
-  const queue = new Distribution()
-  const handle = new Distribution()
-  if (control !== undefined) {
-    for (let worker = 0; worker < control.shape.steps[step]!.workers; worker++) {
-      const start = control.metricsStart(workerActor(control.shape, step, worker))
-      const counters = new Counters(control.words, start)
-      for (let sum = TASKS; sum <= HANDLE_MS; sum++) sums[sum]! += counters.get(sum)
-      counters.addTo(QUEUE_HISTOGRAM, queue)
-      counters.addTo(HANDLE_HISTOGRAM, handle)
-    }
-  }
-  const [tasks, batches] = [sums[TASKS]!, sums[BATCHES]!]
-  return {
-    name,
-    queued: control?.queues[step]?.length ?? 0,
-    tasks,
-    batches,
-    failed: sums[FAILED]!,
-    expired: sums[EXPIRED]!,
-    queueMs: {
-      mean: mean(sums[QUEUE_MS]!, tasks),
-      p50: queue.quantile(0.5),
-      p99: queue.quantile(0.99),
-    },
-    handleMs: {
-      mean: mean(sums[HANDLE_MS]!, batches),
-      p50: handle.quantile(0.5),
-      p99: handle.quantile(0.99),
-    },
-    meanBatchSize: mean(tasks, batches),
-  }
+/** What a flow has measured of its steps, summed up. */
+export const stepStats = ({ steps, edges }: FlowMetrics): StepStats[] =>
+  steps.map((step, index) => {
+    const queue = new HistogramSum()
+    for (const { to, transferMs } of edges)
+      if (to === index) queue.add(Float64Array.from(transferMs.counts), transferMs.sum)
+    return { ...countsOf(step), queueMs: durationsOf(queue.histogram('ms')) }
+  })
+
+const countsOf = (step: StepMetrics): Omit<StepStats, 'queueMs'> => ({
+  name: step.name,
+  queued: step.waiting.reduce((sum, tasks) => sum + tasks, 0),
+  tasks: step.taskHandleMs.count,
+  batches: step.batchTasks.count,
+  failed: step.failed,
+  expired: step.expired,
+  handleMs: durationsOf(step.handleMs),
+  meanBatchSize: mean(step.batchTasks),
+})
+
+/** The workers with their memory, each process looked at once. */
+export function workerStats(workers: readonly WorkerReport[]): WorkerStats[] {
+  const byPid = new Map<number, number>()
+  return workers.map((worker) => {
+    const { pid, state } = worker
+    if (state === 'dead') return { ...worker, rssAnonBytes: 0 }
+    const bytes = byPid.get(pid) ?? residentAnonBytes(pid)
+    byPid.set(pid, bytes)
+    return { ...worker, rssAnonBytes: bytes }
+  })
 }

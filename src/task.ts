@@ -58,22 +58,24 @@ export abstract class BaseTask implements Disposable {
   #callers: Callers | undefined
   #claim: Claim | undefined
 
-  /** Where the time went when the task was last finished; undefined before. */
+  /** Where the time went when the task was last finished; undefined before, and in a flow without `metrics`. */
   get timings(): TaskTimings | undefined {
-    const finished = this.#finished
-    if (finished === undefined) return undefined
+    const timings = this.#finished?.timings
+    if (timings === undefined) return undefined
     const steps: StepTimings[] = []
-    finished.timings.forEach((timing, index) => {
-      if (timing === undefined) return
+    const [totalMs = 0, ...recorded] = timings
+    this.#stepNames.forEach((step, index) => {
+      const [queueMs, batchMs, handleMs, batchSize] = recorded.slice(index * 4) as Recorded
+      if (batchSize === 0) return
       steps.push({
-        step: this.#stepNames[index] ?? String(index),
-        queueMs: toMicroseconds(timing.queueMs),
-        batchMs: toMicroseconds(timing.batchMs),
-        handleMs: toMicroseconds(timing.handleMs),
-        batchSize: timing.batchSize,
+        step,
+        queueMs: toMicroseconds(queueMs),
+        batchMs: toMicroseconds(batchMs),
+        handleMs: toMicroseconds(handleMs),
+        batchSize,
       })
     })
-    return { totalMs: toMicroseconds(finished.totalMs), steps }
+    return { totalMs: toMicroseconds(totalMs), steps }
   }
 
   /**
@@ -155,6 +157,9 @@ export abstract class BaseTask implements Disposable {
 
 /** A class of tasks. */
 export type TaskClassOf<Task extends BaseTask> = abstract new (...args: never[]) => Task
+
+/** What {@link RecordedTimings} have of a step. */
+type Recorded = [queueMs: number, batchMs: number, handleMs: number, batchSize: number]
 
 /** Milliseconds to the microsecond: the clock knows no better. */
 const toMicroseconds = (milliseconds: number): number => Math.round(milliseconds * 1e3) / 1e3

@@ -92,7 +92,55 @@ export async function dispatch({ pairs, seconds }: Settings): Promise<Outcome> {
       rows.push(rowOf(contest, target, figures, target === ours || target === best))
     }
   }
-  return { results: rows, ratios }
+  const metrics = await metricsOnAndOff(pairs, seconds)
+  return { results: [...rows, ...metrics.results], ratios: { ...ratios, ...metrics.ratios } }
+}
+
+/** What a task costs with metrics on and with metrics off. */
+async function metricsOnAndOff(pairs: number, seconds: number): Promise<Outcome> {
+  await using stack = new AsyncDisposableStack()
+  const open = async (name: string, metrics: boolean): Promise<Target> =>
+    stack.adopt(await aqueduct(name, { queueSize: QUEUE_SIZE }, { metrics }), (it) => it.close())
+  const on = await open('metrics-on', true)
+  const off = await open('metrics-off', false)
+  const inFlight = IN_FLIGHT[0]
+  const measure = async ({ call }: Target): Promise<Figures> => ({
+    usPerTask: 1e6 / (await throughput(call, inFlight, seconds)),
+  })
+  // Both have to be compiled before either counts.
+  for (const target of [on, off]) await measure(target)
+  const measured = await alternatingPairs(
+    pairs,
+    () => measure(on),
+    () => measure(off),
+    (pair, ours, theirs) =>
+      progress(
+        `metrics: pair ${pair + 1} of ${pairs}: ${ours['usPerTask']!.toFixed(3)} and ${theirs['usPerTask']!.toFixed(3)} µs per task`,
+      ),
+  )
+  const row = (target: Target, figures: readonly Figures[]): Row =>
+    rowOf({ inFlight, figure: 'usPerTask' }, target, figures, true)
+  return {
+    results: [
+      row(
+        on,
+        measured.map(({ ours }) => ours),
+      ),
+      row(
+        off,
+        measured.map(({ theirs }) => theirs),
+      ),
+    ],
+    ratios: {
+      metrics: ratioOf(
+        measured.map(({ ours, theirs }) => ({
+          ours: ours['usPerTask']!,
+          theirs: theirs['usPerTask']!,
+        })),
+        `${on.name} over ${off.name}`,
+      ),
+    },
+  }
 }
 
 /** A short look at every target, in several rounds, so that a disturbance of the machine does not decide. */
@@ -123,7 +171,7 @@ function bestOf(
 
 /** Medians over the measurements, and the spread of the deciding figure. */
 function rowOf(
-  { inFlight, figure }: Contest,
+  { inFlight, figure }: { readonly inFlight: number; readonly figure: string },
   { name, parameters }: Target,
   figures: readonly Figures[],
   inPairs: boolean,

@@ -7,12 +7,12 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   options: ['errors'],
   memory: ['errors'],
   metrics: ['errors'],
-  transport: ['errors', 'memory'],
+  transport: ['errors', 'memory', 'metrics'],
   worker: ['errors', 'memory', 'metrics', 'transport'],
   client: ['errors', 'memory', 'metrics', 'transport'],
   runtime: ['errors', 'memory', 'metrics', 'transport'],
   user: ['errors', 'options', 'memory', 'metrics', 'transport', 'worker', 'client', 'runtime'],
-  index: ['user', 'errors', 'worker'],
+  index: ['user', 'errors', 'metrics', 'worker'],
   integrations: ['index', 'options'],
   cli: ['index'],
   dashboard: ['index'],
@@ -24,7 +24,7 @@ const files = new Map([
   ['options', '^src/options[.]ts$'],
   [
     'user',
-    '^src/(flow|flow-client|flow-log|flow-run|flow-options|process-task|step|task|task-classes|handler|stats|platform|defaults)[.]ts$',
+    '^src/(flow|flow-client|flow-log|flow-metrics|flow-run|flow-options|process-task|step|task|task-classes|handler|stats|task-counts|platform|defaults)[.]ts$',
   ],
   ['index', '^src/index[.]ts$'],
 ])

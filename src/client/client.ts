@@ -8,14 +8,15 @@ import {
   toError,
 } from '../errors.ts'
 import {
+  ADMITTED,
   CANCELLED,
   COMPLETED,
-  Counters,
+  type Counters,
   FAILED,
   REJECTED,
-  TASKS,
   TIMED_OUT,
 } from '../metrics/counters.ts'
+import { ClientMeter } from '../metrics/meters.ts'
 import { BellReader } from '../transport/bell-reader.ts'
 import type { Control } from '../transport/control.ts'
 import { generationOf, slotOf } from '../transport/ring.ts'
@@ -62,6 +63,8 @@ export interface Tally {
   readonly rejected: number
 }
 
+/** The clock is read once for so many completions that lie there together. */
+const COMPLETIONS_PER_LOOK_AT_CLOCK = 16
 /** While there are completions, nobody spins for them. */
 const BUSY = -1
 
@@ -80,6 +83,7 @@ export class Client {
   readonly #bell: BellReader
   readonly #spinner: Spinner
   readonly #relief: GarbageRelief
+  readonly #meter: ClientMeter
   readonly #counters: Counters
   /** What the counters showed when this client came: its place may have been another's. */
   readonly #before: Readonly<Record<number, number>>
@@ -95,18 +99,21 @@ export class Client {
     this.#options = options
     this.#results = new Results(control)
     this.#slots = new Slots(control, this.#results)
-    this.#outcomes = new OutcomeReader(
-      control,
-      this.#results,
-      options.stepNames,
-      options.deathCause ?? (() => undefined),
-    )
-    this.#counters = new Counters(control.words, control.metricsStart(control.actor))
+    const metricsStart = control.metricsStart(control.actor)
+    this.#meter = new ClientMeter(control.words, metricsStart, control.shape)
+    this.#counters = this.#meter.counters
     this.#before = Object.fromEntries(
-      [TASKS, COMPLETED, FAILED, TIMED_OUT, CANCELLED, REJECTED].map((index) => [
+      [ADMITTED, COMPLETED, FAILED, TIMED_OUT, CANCELLED, REJECTED].map((index) => [
         index,
         this.#counters.get(index),
       ]),
+    )
+    this.#outcomes = new OutcomeReader(
+      control,
+      this.#results,
+      this.#meter,
+      options.stepNames,
+      options.deathCause ?? (() => undefined),
     )
     this.#spinner = new Spinner(options.spin)
     this.#relief = new GarbageRelief({
@@ -149,7 +156,7 @@ export class Client {
   tally(): Tally {
     const since = (index: number): number => this.#counters.get(index) - (this.#before[index] ?? 0)
     return {
-      admitted: since(TASKS),
+      admitted: since(ADMITTED),
       completed: since(COMPLETED),
       failed: since(FAILED),
       timedOut: since(TIMED_OUT),
@@ -165,7 +172,7 @@ export class Client {
     let firstStep: number
     try {
       this.#checkAdmissible(signal)
-      this.#counters.add(TASKS, 1)
+      this.#counters.add(ADMITTED, 1)
       firstStep = this.#firstStep(task)
     } catch (error) {
       this.#options.onSettled(task, undefined)
@@ -173,6 +180,7 @@ export class Client {
     }
     if (firstStep < 0) {
       this.#counters.add(COMPLETED, 1)
+      if (this.#meter.isOn) this.#meter.completed(0)
       this.#options.onSettled(task, undefined)
       return Promise.resolve(task)
     }
@@ -289,26 +297,28 @@ export class Client {
 
   /** Collects everything that is done; true when there was something. */
   #drain(): boolean {
-    const { tasks, completions, actor } = this.#control
+    const { tasks, completions, actor, clock } = this.#control
     const ring = completions[actor]!
-    let found = false
+    let found = 0
+    let now = 0
     for (let cell = ring.peek(); cell !== 0; cell = ring.peek()) {
       ring.remove(cell)
-      found = true
+      if (this.#meter.isOn && found % COMPLETIONS_PER_LOOK_AT_CLOCK === 0) now = clock.now()
+      found++
       const slot = slotOf(cell)
       if (!this.#slots.owns(slot)) continue
       const word = tasks.word(slot)
       const generation = generationOf(cell)
       if (stateOf(word) === DONE && generationOfState(word) === generation) {
-        this.#collect(slot, generation)
+        this.#collect(slot, generation, now)
       }
     }
     // A completion makes room, and so may a claim while nobody rings because this client is awake.
     this.#admission.retry()
-    return found
+    return found > 0
   }
 
-  #collect(slot: number, generation: number): void {
+  #collect(slot: number, generation: number, now: number): void {
     const pending = this.#slots.holder(slot)
     if (pending === undefined || pending.settled) {
       this.#slots.release(slot, generation)
@@ -319,7 +329,7 @@ export class Client {
     let error: Error | undefined
     try {
       if (outcome === OUTCOME_COMPLETED) {
-        finished = this.#outcomes.readResult(slot, generation, pending)
+        finished = this.#outcomes.readResult(slot, generation, pending, now)
       } else {
         error = this.#outcomes.readError(slot, generation, outcome, pending)
       }

@@ -7,6 +7,7 @@ import {
   TaskTimeoutError,
   WorkerDiedError,
 } from '../errors.ts'
+import type { ClientMeter } from '../metrics/meters.ts'
 import { FieldDecoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { readFields } from '../transport/fields.ts'
@@ -14,7 +15,7 @@ import {
   OUTCOME_FAILED,
   OUTCOME_TIMED_OUT,
   OUTCOME_WORKER_DIED,
-  type StepTiming,
+  type RecordedTimings,
 } from '../transport/task-table.ts'
 import type { Pending } from './pending.ts'
 import type { Results } from './results.ts'
@@ -24,15 +25,15 @@ export interface Finished {
   /** The leases in which its payloads lie. */
   readonly buffers: readonly ArrayBuffer[]
   readonly results: Results
-  /** One entry per step; undefined where the task skipped it. */
-  readonly timings: readonly (StepTiming | undefined)[]
-  readonly totalMs: number
+  /** Undefined when the flow keeps no metrics. */
+  readonly timings: RecordedTimings | undefined
 }
 
 /** Reads the outcome of a task out of a slot that is DONE. */
 export class OutcomeReader {
   readonly #control: Control
   readonly #results: Results
+  readonly #meter: ClientMeter
   readonly #stepNames: readonly string[]
   readonly #deathCause: (number: number) => Error | undefined
   readonly #decoder = new FieldDecoder()
@@ -40,27 +41,40 @@ export class OutcomeReader {
   constructor(
     control: Control,
     results: Results,
+    meter: ClientMeter,
     stepNames: readonly string[],
     deathCause: (number: number) => Error | undefined,
   ) {
     this.#control = control
     this.#results = results
+    this.#meter = meter
     this.#stepNames = stepNames
     this.#deathCause = deathCause
   }
 
-  /** Fills the caller's task in. */
-  readResult(slot: number, generation: number, pending: Pending): Finished {
-    const { tasks, clock } = this.#control
+  /** Fills the caller's task in. `now` is when the client has found it. */
+  readResult(slot: number, generation: number, pending: Pending, now: number): Finished {
     this.#decodeInto(pending.task, slot, generation)
-    const timings: (StepTiming | undefined)[] = []
-    for (let step = 0; step < tasks.geometry.steps; step++) timings.push(tasks.timing(slot, step))
-    return {
-      buffers: this.#results.takeOpened(),
-      results: this.#results,
-      timings,
-      totalMs: clock.now() - pending.submittedAt,
-    }
+    const timings = this.#meter.isOn ? this.#measure(slot, generation, pending, now) : undefined
+    return { buffers: this.#results.takeOpened(), results: this.#results, timings }
+  }
+
+  #measure(
+    slot: number,
+    generation: number,
+    { submittedAt, priority }: Pending,
+    now: number,
+  ): RecordedTimings {
+    const { tasks } = this.#control
+    const totalMs = now - submittedAt
+    this.#meter.arrived(
+      tasks.detail(slot),
+      priority,
+      now - tasks.queuedAt(slot),
+      tasks.fieldsLength(slot, generation) + this.#results.openedBytes,
+    )
+    this.#meter.completed(totalMs)
+    return tasks.timings(slot, totalMs)
   }
 
   readError(slot: number, generation: number, outcome: number, pending: Pending): Error {

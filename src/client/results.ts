@@ -24,6 +24,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
   })
   #lent: number[] = []
   #opened: ArrayBuffer[] = []
+  #openedBytes = 0
   #slot = 0
   #onEmpty: (() => void) | undefined
 
@@ -80,6 +81,12 @@ export class Results implements PayloadOpener, PayloadPlacer {
   beginOpening(slot: number): void {
     this.#slot = slot
     this.#opened = []
+    this.#openedBytes = 0
+  }
+
+  /** Bytes of the payloads that were opened since {@link beginOpening}. */
+  get openedBytes(): number {
+    return this.#openedBytes
   }
 
   /** The leases opened since {@link beginOpening}. */
@@ -95,6 +102,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
     length: number,
   ): { readonly buffer: ArrayBuffer; readonly byteOffset: number } {
     const { leases } = this.#control
+    this.#openedBytes += length
     if (!canSeal) {
       // Without a guard against being moved away, a lease could outlive its block: the program gets a copy.
       const copy = leases.withBytes(block, offset, length, (bytes) => bytes.slice().buffer)

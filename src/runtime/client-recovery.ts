@@ -1,5 +1,5 @@
 import { ownedByActor, ownedBySlot } from '../memory/block-table.ts'
-import { CANCELLED, COMPLETED, Counters, FAILED, TASKS, TIMED_OUT } from '../metrics/counters.ts'
+import { ADMITTED, CANCELLED, COMPLETED, Counters, FAILED, TIMED_OUT } from '../metrics/counters.ts'
 import { type Control, actorCount } from '../transport/control.ts'
 import {
   CLAIMED,
@@ -34,7 +34,7 @@ export class ClientRecovery {
     const settled = [COMPLETED, FAILED, TIMED_OUT, CANCELLED]
       .map((outcome) => counters.get(outcome))
       .reduce((sum, count) => sum + count)
-    counters.add(CANCELLED, counters.get(TASKS) - settled)
+    counters.add(CANCELLED, counters.get(ADMITTED) - settled)
     // Whoever the client was about to ring is rung.
     for (let other = 0; other < actorCount(control.shape); other++) control.bells.ringAnyway(other)
   }

@@ -39,6 +39,7 @@ export class Supervisor {
   /** Called whenever a worker has ended. */
   readonly #onGone = new Set<() => void>()
   readonly #reloads = new Map<number, Promise<void>>()
+  #lost = 0
   #stopping = false
   #closed = false
 
@@ -120,6 +121,11 @@ export class Supervisor {
   /** What a worker said that it died of, by the death's number. */
   deathCause(number: number): Error | undefined {
     return this.#deathCauses[number]
+  }
+
+  /** Workers that have ended when nobody asked them to. */
+  get lost(): number {
+    return this.#lost
   }
 
   workers(): WorkerReport[] {
@@ -217,6 +223,7 @@ export class Supervisor {
       return
     }
     if (wasRetiring && (death.code === 0 || seat.wasEnded)) return
+    this.#lost++
     this.#events.onDeath(death)
     // The flow may have been stopped on account of it.
     if (this.#stopping || wasRetiring) return

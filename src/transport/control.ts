@@ -2,6 +2,7 @@ import { BlockTable } from '../memory/block-table.ts'
 import { BlockGeometry } from '../memory/geometry.ts'
 import { Leases } from '../memory/leases.ts'
 import type { Mapping } from '../memory/mapping.ts'
+import { metricWords } from '../metrics/layout.ts'
 import { Bells } from './bells.ts'
 import { type Clock, ManualClock, MonotonicClock } from './clock.ts'
 import { DeathTable } from './death-table.ts'
@@ -21,6 +22,8 @@ export interface FlowShape {
   /** Cap of payload memory in bytes. */
   readonly memory: number
   readonly steps: readonly StepShape[]
+  /** Whether workers measure what they do. */
+  readonly metrics: boolean
   /** CLOCK_MONOTONIC at the flow's birth, in milliseconds; undefined for a flow whose test moves the clock. */
   readonly birth: number | undefined
 }
@@ -44,9 +47,6 @@ const MAGIC = 0x5444_5141
 export const LAYOUT_VERSION = 2
 const HEADER_WORDS = 16
 const MANUAL_TIME = 4 // float64 index of the word that a test moves
-
-/** Words that each actor has for its counters. */
-const METRIC_WORDS = 512
 
 /** Number of the actor that is worker `worker` of step `step`. */
 export function workerActor(shape: FlowShape, step: number, worker: number): number {
@@ -97,7 +97,7 @@ function layoutOf(shape: FlowShape): Layout {
   const completionCapacity = nextPowerOfTwo(shape.slotsPerClient * 2)
   return {
     bells: region(actors * Bells.WORDS_PER_ACTOR),
-    metrics: region(actors * METRIC_WORDS),
+    metrics: region(actors * metricWords(shape)),
     deaths: region(DeathTable.WORDS),
     queues: queueShapes.map((queue) => region(StepQueue.wordsNeeded(queue))),
     completions: Array.from({ length: shape.clients }, () =>
@@ -145,6 +145,7 @@ export class Control {
   /** One per client: the tasks that are done. */
   readonly completions: readonly Ring[]
   readonly #metrics: number
+  readonly #metricWords: number
 
   private constructor(
     shape: FlowShape,
@@ -185,6 +186,7 @@ export class Control {
       (start) => new Ring(words, start, layout.completionCapacity),
     )
     this.#metrics = layout.metrics
+    this.#metricWords = metricWords(shape)
   }
 
   /** Lays out fresh memory. */
@@ -222,9 +224,9 @@ export class Control {
     return Math.floor(slot / this.shape.slotsPerClient)
   }
 
-  /** Where the counters of `actor` begin in {@link words}. */
+  /** Where the metrics of `actor` begin in {@link words}. */
   metricsStart(actor: number): number {
-    return this.#metrics + actor * METRIC_WORDS
+    return this.#metrics + actor * this.#metricWords
   }
 
   /**

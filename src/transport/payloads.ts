@@ -25,6 +25,7 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
   #slot = 0
   #generation = 0
   #limit = 0
+  #openedBytes = 0
   readonly #garbage: number[] = []
 
   constructor(control: Control) {
@@ -36,6 +37,7 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
     this.#slot = slot
     this.#generation = generation
     this.#limit = this.#control.pageLimit(stage)
+    this.#openedBytes = 0
   }
 
   place(value: ArrayBuffer | ArrayBufferView): PayloadReference | undefined {
@@ -96,7 +98,13 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
   ): { readonly buffer: ArrayBuffer; readonly byteOffset: number } {
     const buffer = this.#control.leases.open(block, offset, length, this.#slot)
     this.#opened.push(buffer)
+    this.#openedBytes += length
     return { buffer, byteOffset: 0 }
+  }
+
+  /** Bytes of the payloads that were opened since {@link begin}. */
+  get openedBytes(): number {
+    return this.#openedBytes
   }
 
   /** Ends every lease that was opened since the last call. */

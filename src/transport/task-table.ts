@@ -63,7 +63,7 @@ const PRIORITY = 3
 const OUTCOME = 4
 const DETAIL = 5
 const DEADLINE = 6 // float64, ms since the flow's birth
-const QUEUED_AT = 8 // float64, ms since the flow's birth: when it entered the queue in which it is
+const QUEUED_AT = 8 // float64, ms since the flow's birth: when it entered the queue in which it is, that of its client included
 const FIRST_BLOCK = 10 // head of the list of blocks that the slot owns, plus one
 const TARGET = 11 // the step in whose queue it is, or is about to be
 const HALF = 12 // two words for each half: its length in bytes; the block that holds it plus one, or 0
@@ -74,13 +74,11 @@ const TIMINGS = 20
 /** Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size. */
 const TIMING_WORDS = 4
 
-/** Where the time of a task went at one step, in milliseconds, and how many tasks its batch had. */
-export interface StepTiming {
-  readonly queueMs: number
-  readonly batchMs: number
-  readonly handleMs: number
-  readonly batchSize: number
-}
+/**
+ * Where the time of a task went: its milliseconds in all, then for each step those in the queue, in the forming batch and in
+ * the handler, and the tasks of its batch, 0 where the task skipped the step. One array of numbers, since every task has one.
+ */
+export type RecordedTimings = readonly number[]
 
 export interface SlotGeometry {
   readonly slots: number
@@ -192,6 +190,11 @@ export class TaskTable {
     this.#doubles[(this.#at(slot) + QUEUED_AT) >> 1] = now
   }
 
+  /** Written before a task becomes DONE: from then on it is on its way to its client. */
+  setDone(slot: number, now: number): void {
+    this.#doubles[(this.#at(slot) + QUEUED_AT) >> 1] = now
+  }
+
   cancel(slot: number): void {
     Atomics.store(this.#words, this.#at(slot) + CANCEL, 1)
   }
@@ -267,17 +270,25 @@ export class TaskTable {
     this.#words[at + 3] = batchSize
   }
 
-  /** What was recorded at a step, or undefined when the task skipped it. */
-  timing(slot: number, step: number): StepTiming | undefined {
-    const at = this.#at(slot) + TIMINGS + step * TIMING_WORDS
-    const batchSize = this.#words[at + 3]!
-    if (batchSize === 0) return undefined
-    return {
-      queueMs: this.#floats[at]!,
-      batchMs: this.#floats[at + 1]!,
-      handleMs: this.#floats[at + 2]!,
-      batchSize,
+  /** What was recorded at the steps. */
+  timings(slot: number, totalMs: number): RecordedTimings {
+    const floats = this.#floats
+    const words = this.#words
+    let at = this.#at(slot) + TIMINGS
+    const timings = [totalMs, floats[at]!, floats[at + 1]!, floats[at + 2]!, words[at + 3]!]
+    for (let step = 1; step < this.geometry.steps; step++) {
+      at += TIMING_WORDS
+      timings.push(floats[at]!, floats[at + 1]!, floats[at + 2]!, words[at + 3]!)
     }
+    return timings
+  }
+
+  /** The last step before `step` that handled the task, by what was recorded there; -1 for none. */
+  stepBefore(slot: number, step: number): number {
+    const words = this.#at(slot) + TIMINGS + 3
+    let before = step - 1
+    while (before >= 0 && this.#words[words + before * TIMING_WORDS] === 0) before--
+    return before
   }
 
   #at(slot: number): number {

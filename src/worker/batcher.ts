@@ -65,9 +65,8 @@ export class Batcher {
   }
 
   /** Starts every task of the batch; those that were withdrawn meanwhile drop out, the expired ones are settled. */
-  start(batch: readonly Claim[]): Claim[] {
-    const { tasks, clock, actor } = this.#control
-    const now = clock.now()
+  start(batch: readonly Claim[], now: number = this.#control.clock.now()): Claim[] {
+    const { tasks, actor } = this.#control
     return batch.filter((claim) => {
       const { slot, generation } = claim
       if (now > claim.claimedAt && tasks.deadline(slot) <= now) {

@@ -208,6 +208,7 @@ export class Delivery {
       return undefined
     }
     if (next === OUTPUT) {
+      tasks.setDone(slot, now)
       this.#finish(claim, OUTCOME_COMPLETED)
       return undefined
     }

@@ -3,19 +3,8 @@ import type { Control } from '../transport/control.ts'
 import { readFields } from '../transport/fields.ts'
 import { Payloads } from '../transport/payloads.ts'
 import { Spinner } from '../transport/spinner.ts'
-import {
-  BATCHES,
-  BATCH_MS,
-  BATCH_SIZE_HISTOGRAM,
-  type Counters,
-  EXPIRED,
-  FAILED,
-  HANDLE_HISTOGRAM,
-  HANDLE_MS,
-  QUEUE_HISTOGRAM,
-  QUEUE_MS,
-  TASKS,
-} from '../metrics/counters.ts'
+import { EXPIRED, FAILED } from '../metrics/counters.ts'
+import type { StepMeter } from '../metrics/meters.ts'
 import { Batcher, type Claim } from './batcher.ts'
 import { Delivery } from './delivery.ts'
 import type { FailureLog } from './log.ts'
@@ -60,8 +49,10 @@ export class StepLoop {
   readonly #delivery: Delivery
   readonly #sleeper: Sleeper
   readonly #spinner: Spinner
-  readonly #counters: Counters
+  readonly #meter: StepMeter
   #stopping = false
+  /** When the last batch was on its way. */
+  #deliveredAt = 0
 
   constructor(
     control: Control,
@@ -69,13 +60,13 @@ export class StepLoop {
     encoder: FieldEncoder,
     decoder: FieldDecoder,
     sleeper: Sleeper,
-    counters: Counters,
+    meter: StepMeter,
   ) {
     this.#control = control
     this.#options = options
     this.#decoder = decoder
     this.#sleeper = sleeper
-    this.#counters = counters
+    this.#meter = meter
     this.#spinner = new Spinner(options.spin)
     this.#payloads = new Payloads(control)
     this.#delivery = new Delivery(
@@ -98,7 +89,7 @@ export class StepLoop {
         await sleeper.sleep(until, () => !queue.isEmpty())
       },
       expire: (claim) => {
-        this.#counters.add(EXPIRED, 1)
+        this.#meter.add(EXPIRED, 1)
         this.#delivery.expire(claim)
       },
     })
@@ -116,11 +107,14 @@ export class StepLoop {
     let lastTurn = clock.now()
     while (!this.#stopping) {
       const exclusive = batchSize > 1
+      let hasWaited = false
       let batch: Claim[] = []
       if (!exclusive || queue.takeGathering(actor)) {
         this.#batcher.claim(batch, batchSize)
-        if (batchTimeout > 0 && batch.length > 0 && batch.length < batchSize)
+        if (batchTimeout > 0 && batch.length > 0 && batch.length < batchSize) {
           await this.#batcher.fill(batch)
+          hasWaited = true
+        }
         if (exclusive) queue.endGathering(actor)
       }
       if (batch.length === 0) {
@@ -130,7 +124,7 @@ export class StepLoop {
         continue
       }
       if (queue.hasSleeper() && !queue.isEmpty()) this.#control.wakeWorker(step)
-      batch = this.#batcher.start(batch)
+      batch = this.#batcher.start(batch, hasWaited ? clock.now() : batch[0]!.claimedAt)
       if (batch.length > 0) {
         const pending = this.#handle(batch)
         if (pending !== undefined) {
@@ -138,9 +132,10 @@ export class StepLoop {
           lastTurn = clock.now()
           continue
         }
+      } else {
+        this.#deliveredAt = clock.now()
       }
-      const now = clock.now()
-      if (now - lastTurn > YIELD_EVERY) {
+      if (this.#deliveredAt - lastTurn > YIELD_EVERY) {
         await nextTurn()
         lastTurn = clock.now()
       }
@@ -149,11 +144,12 @@ export class StepLoop {
 
   /** Has a batch handled and delivers it. Returns a promise only when something has to be waited for. */
   #handle(batch: readonly Claim[]): Promise<void> | undefined {
-    const startedAt = this.#control.clock.now()
     const claims: Claim[] = []
     const tasks: object[] = []
-    this.#decode(batch, claims, tasks)
+    this.#decode(batch, claims, tasks, true)
     if (claims.length === 0) return undefined
+    const startedAt = this.#meter.isOn ? this.#control.clock.now() : 0
+    if (this.#meter.isOn) this.#meter.gathered(startedAt - batch[0]!.claimedAt, claims.length)
     try {
       const result = this.#options.handler.handle(tasks)
       if (isThenable(result)) return this.#handleAsync(result, claims, tasks, startedAt)
@@ -183,7 +179,7 @@ export class StepLoop {
     tasks: readonly object[],
     startedAt: number,
   ): Promise<void> | undefined {
-    const now = this.#control.clock.now()
+    const now = (this.#deliveredAt = this.#control.clock.now())
     this.#measure(claims, startedAt, now)
     const pending = this.#delivery.deliver(claims, tasks, now)
     if (pending !== undefined) return pending.finally(() => this.#payloads.closeAll())
@@ -215,7 +211,7 @@ export class StepLoop {
         }
         const claims: Claim[] = []
         const tasks: object[] = []
-        this.#decode(half, claims, tasks)
+        this.#decode(half, claims, tasks, false)
         if (claims.length === 0) continue
         try {
           await this.#options.handler.handle(tasks)
@@ -230,7 +226,7 @@ export class StepLoop {
     this.#delivery.flush()
   }
 
-  #decode(batch: readonly Claim[], claims: Claim[], into: object[]): void {
+  #decode(batch: readonly Claim[], claims: Claim[], into: object[], isFirst: boolean): void {
     const control = this.#control
     const { tasks } = control
     for (const claim of batch) {
@@ -241,6 +237,7 @@ export class StepLoop {
         readFields(control, this.#decoder, slot, generation, task, this.#payloads, false)
         into.push(task)
         claims.push(claim)
+        if (isFirst && this.#meter.isOn) this.#measureArrival(claim)
       } catch (error) {
         this.#fail([claim], error)
         this.#delivery.flush()
@@ -250,29 +247,32 @@ export class StepLoop {
 
   #fail(claims: readonly Claim[], error: unknown): void {
     this.#options.log.taskFailed(error, claims.length)
-    this.#counters.add(FAILED, claims.length)
+    this.#meter.add(FAILED, claims.length)
     for (const claim of claims) this.#delivery.fail(claim, error)
   }
 
   #measure(claims: readonly Claim[], startedAt: number, now: number): void {
+    if (!this.#meter.isOn) return
     const { tasks } = this.#control
     const { step } = this.#options
     const handleMs = now - startedAt
-    const counters = this.#counters
-    let queueSum = 0
     for (const { slot, claimedAt } of claims) {
       const queueMs = Math.max(0, claimedAt - tasks.queuedAt(slot))
-      queueSum += queueMs
-      counters.record(QUEUE_HISTOGRAM, queueMs)
       tasks.setTiming(slot, step, queueMs, startedAt - claimedAt, handleMs, claims.length)
     }
-    counters.add(TASKS, claims.length)
-    counters.add(BATCHES, 1)
-    counters.add(QUEUE_MS, queueSum)
-    counters.add(BATCH_MS, startedAt - claims[0]!.claimedAt)
-    counters.add(HANDLE_MS, handleMs)
-    counters.record(HANDLE_HISTOGRAM, handleMs)
-    counters.record(BATCH_SIZE_HISTOGRAM, claims.length)
+    this.#meter.handled(handleMs, claims.length)
+  }
+
+  /** A task has been decoded: how long it was on its way, and how much of it there was. */
+  #measureArrival({ slot, generation, claimedAt }: Claim): void {
+    const { tasks } = this.#control
+    const from = tasks.stepBefore(slot, this.#options.step)
+    this.#meter.arrived(
+      from,
+      tasks.priority(slot),
+      claimedAt - (from < 0 ? tasks.admittedAt(slot) : tasks.queuedAt(slot)),
+      tasks.fieldsLength(slot, generation) + this.#payloads.openedBytes,
+    )
   }
 
   /** Looks for work for as long as that promises to pay; true when there is some. */

@@ -1,6 +1,6 @@
 import { Mapping } from '../memory/mapping.ts'
 import { libc } from '../memory/libc.ts'
-import { Counters } from '../metrics/counters.ts'
+import { StepMeter } from '../metrics/meters.ts'
 import { FieldDecoder, FieldEncoder } from '../transport/codec.ts'
 import { Control } from '../transport/control.ts'
 import type { ParentMessage, StartFailure, WorkerInit } from '../transport/protocol.ts'
@@ -115,7 +115,7 @@ function startLoops(
     const TaskClass = handler.taskClasses[index]
     return TaskClass === undefined ? undefined : taskMaker(TaskClass, callers)
   })
-  const counters = new Counters(control.words, control.metricsStart(control.actor))
+  const meter = new StepMeter(control.words, control.metricsStart(control.actor), control.shape)
   return Array.from({ length: init.concurrency }, () => {
     return new StepLoop(
       control,
@@ -144,7 +144,7 @@ function startLoops(
       new FieldEncoder({ payloadThreshold: init.payloadThreshold }),
       new FieldDecoder(),
       sleeper,
-      counters,
+      meter,
     )
   })
 }

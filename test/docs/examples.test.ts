@@ -19,6 +19,9 @@ const documented = [
   'integrations/http/errors',
   'integrations/http/hang-up',
   'integrations/sentry',
+  'metrics/values',
+  'integrations/statsd',
+  'integrations/statsd/exporter',
 ]
 
 /** The TypeScript blocks of a text; in a source file each line of theirs begins with the comment's asterisk. */

@@ -25,6 +25,7 @@ const shape: FlowShape = {
     { workers: 2, queueSize: 4 },
     { workers: 1, queueSize: 4 },
   ],
+  metrics: true,
   birth: undefined,
 }
 const payloadThreshold = 1024

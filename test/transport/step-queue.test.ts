@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Counters } from '../../src/metrics/counters.ts'
+import { StepMeter } from '../../src/metrics/meters.ts'
 import { libc } from '../../src/memory/libc.ts'
 import { type BellEnds, createBell } from '../../src/transport/bells.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
@@ -250,7 +250,7 @@ describe('going to sleep', () => {
       new FieldEncoder({ payloadThreshold: 1024 }),
       new FieldDecoder(),
       sleeper,
-      new Counters(control.words, control.metricsStart(control.actor)),
+      new StepMeter(control.words, control.metricsStart(control.actor), control.shape),
     )
     loops.push({ loop, sleeper, done: loop.run() })
     return sleeper

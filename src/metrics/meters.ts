@@ -1,0 +1,69 @@
+import { Counters } from './counters.ts'
+import { Histograms } from './histograms.ts'
+import {
+  BATCH_MS,
+  BATCH_TASKS,
+  FROM_CLIENT,
+  HANDLE_MS,
+  type MetricsShape,
+  TASK_BYTES,
+  TOTAL_MS,
+  TRANSFER_MS,
+  edgeHistogram,
+} from './layout.ts'
+
+/** What an actor measures, for itself to write and for anybody to read; more of it in the meters for each kind of actor. */
+export class Meter {
+  /** Whether there is anything to record in. */
+  readonly isOn: boolean
+  readonly histograms: Histograms
+  readonly counters: Counters
+  readonly #shape: MetricsShape
+
+  /** @param start - index of the first of the actor's words. */
+  constructor(words: Int32Array, start: number, shape: MetricsShape) {
+    this.#shape = shape
+    this.isOn = shape.metrics
+    this.counters = new Counters(words, start)
+    this.histograms = new Histograms(words, start, shape)
+  }
+
+  /**
+   * A task has come from a step, or from a client when that is below 0. Its priority and the step come from shared
+   * memory: what cannot be is not recorded.
+   */
+  arrived(fromStep: number, priority: number, transferMs: number, bytes: number): void {
+    const { priorities, steps } = this.#shape
+    if (fromStep >= steps.length || priority < 0 || priority >= priorities) return
+    const from = fromStep < 0 ? FROM_CLIENT : fromStep + 1
+    const edge = edgeHistogram(this.#shape, from, priority)
+    this.histograms.recordMs(edge + TRANSFER_MS, transferMs)
+    this.histograms.recordWhole(edge + TASK_BYTES, bytes)
+  }
+}
+
+/** What a worker measures. Nothing when the flow keeps no metrics. */
+export class StepMeter extends Meter {
+  add(sum: number, amount: number): void {
+    if (this.isOn) this.counters.add(sum, amount)
+  }
+
+  /** A batch goes to the handler. The milliseconds count from its first task, so the wait for that one does not. */
+  gathered(batchMs: number, tasks: number): void {
+    this.histograms.recordMs(BATCH_MS, batchMs)
+    this.histograms.recordWhole(BATCH_TASKS, tasks)
+  }
+
+  /** The handler has returned: once for the batch, and once for each of its tasks. */
+  handled(handleMs: number, tasks: number): void {
+    this.histograms.recordMsTwice(HANDLE_MS, handleMs, tasks)
+  }
+}
+
+/** What a client measures. */
+export class ClientMeter extends Meter {
+  /** A task is complete. */
+  completed(totalMs: number): void {
+    this.histograms.recordMs(TOTAL_MS, totalMs)
+  }
+}
