@@ -9,6 +9,7 @@ export const flowDefaults: {
   readonly memoryShare: number
   readonly spin: number
   readonly processTimeout: number
+  readonly shareTimeout: number
   readonly startTimeout: number
   readonly stopTimeout: number
 } = Object.freeze({
@@ -19,6 +20,7 @@ export const flowDefaults: {
   memoryShare: 0.25, // of the memory that the process may use
   spin: availableParallelism() > 1 ? 0.05 : 0, // ms to look for work before going to sleep
   processTimeout: 5_000, // ms
+  shareTimeout: 30_000, // ms for a body to arrive
   startTimeout: 300_000, // ms
   stopTimeout: 10_000, // ms
 })

@@ -27,6 +27,7 @@ import { checkPlatform } from './platform.ts'
 import { FlowMemory } from './runtime/memory-files.ts'
 import { OutputLabeller } from './runtime/output.ts'
 import { type StepPlan, Supervisor } from './runtime/supervisor.ts'
+import { addRunningFlow, removeRunningFlow } from './running-flows.ts'
 import { type FlowStats, readStepStats } from './stats.ts'
 import { FlowStep, taskClassesOf } from './step.ts'
 import { BaseTask } from './task.ts'
@@ -152,7 +153,7 @@ export class Flow<Task extends BaseTask>
     if (!BaseTask.begin(task)) {
       return Promise.reject(
         new InvalidTaskError(
-          'this task is being processed already; make one task object per call',
+          'this task is being processed already, or a body is still arriving in it (await its shareFrom()); make one task object per call',
           'AQ_TASK_IN_FLIGHT',
         ),
       )
@@ -218,6 +219,8 @@ export class Flow<Task extends BaseTask>
 
   #enter(state: FlowState): void {
     this.#state = state
+    if (state !== 'running') removeRunningFlow(this)
+    else if (this.#client) addRunningFlow(this, this.#taskClasses, this.#client.uploads)
     this.emit('state', state)
   }
 

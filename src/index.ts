@@ -12,6 +12,7 @@ export { FlowStep, type ConditionName, type FlowStepOptions, type ResolvedStep }
 export {
   BaseTask,
   type BinaryField,
+  type BodySource,
   type StepTimings,
   type TaskClassOf,
   type TaskTimings,
@@ -22,11 +23,13 @@ export {
   type HandlerConstructor,
   type StartContext,
 } from './handler.ts'
+export type { BinaryClass, ShareFromOptions } from './share-from.ts'
 export type { FlowStats, StepStats } from './stats.ts'
 export { isFlowWorker } from './worker/flow-worker.ts'
 export {
   AqueductError,
   type AqueductErrorCode,
+  BodyError,
   CodecError,
   FlowStoppedError,
   HandlerError,

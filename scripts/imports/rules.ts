@@ -22,7 +22,7 @@ const files = new Map([
   ['errors', '^src/errors[.]ts$'],
   [
     'user',
-    '^src/(flow|flow-options|step|task|task-classes|handler|stats|platform|options|defaults)[.]ts$',
+    '^src/(flow|flow-options|running-flows|share-from|step|task|task-classes|handler|stats|platform|options|defaults)[.]ts$',
   ],
   ['index', '^src/index[.]ts$'],
 ])

@@ -18,11 +18,20 @@ export interface AdmissionEvents {
   readonly onAdmitted: () => void
   /** A task can never be admitted. */
   readonly onRefused: (pending: Pending, error: Error) => void
+  /** Flow time since when a body waits for memory; Infinity if none does. */
+  readonly bodyWaitsSince: () => number
 }
 
 /**
+ * How far into the memory that is kept for the steps a task may go that holds memory itself: all that admission may take
+ * can be held by such tasks, and it comes back only when they are done.
+ */
+const STAGE_OF_HOLDERS = 0.25
+
+/**
  * Brings tasks into shared memory: into a free slot, with their payloads, and into the queue of their first step. What
- * finds no place waits here, by priority and in the order of its arrival.
+ * finds no place waits here, by priority and in the order of its arrival; but those who wait for memory are passed by
+ * those who hold some (a body that was received for them).
  */
 export class Admission {
   readonly #control: Control
@@ -32,8 +41,12 @@ export class Admission {
   readonly #events: AdmissionEvents
   readonly #encoder: FieldEncoder
   readonly #waiting: readonly WaitingList<Pending>[]
+  /** Those of them that hold memory. */
+  readonly #holders = new Set<Pending>()
   readonly #stepsToWake: boolean[]
   #waitingCount = 0
+  /** The task that lacks memory, and keeps those behind it waiting. */
+  #starving: Pending | undefined
   #lacksMemory = false
   #wakePlanned = false
   #reliefTimer: NodeJS.Timeout | undefined
@@ -61,6 +74,7 @@ export class Admission {
   add(pending: Pending): void {
     if (this.#waitingCount > 0 && this.#hasElderWaiting(pending.priority)) {
       this.#wait(pending)
+      if (this.starvingSince < Infinity) this.#admitHolders()
       return
     }
     const refusal = this.#admit(pending)
@@ -74,16 +88,18 @@ export class Admission {
   /** Admits what waits, the most urgent first, each priority in its order, until something is missing. */
   retry(): void {
     if (this.#waitingCount === 0 || this.#closed) return
+    this.#starving = undefined
     for (let priority = this.#waiting.length - 1; priority >= 0; priority--) {
       const waiting = this.#waiting[priority]!
       for (let pending = waiting.first(); pending !== undefined; pending = waiting.first()) {
         const refusal = this.#admit(pending)
         if (refusal === undefined) {
-          if (pending.settled) waiting.giveUp() // its fields could not be encoded
-          else waiting.shift()
+          waiting.giveUp()
+          this.#holders.delete(pending)
           this.#waitingCount--
           continue
         }
+        if (refusal === 'memory') this.#admitHolders()
         this.#askFor(refusal, pending)
         if (refusal !== 'room') return
         break
@@ -96,9 +112,17 @@ export class Admission {
     return this.#lacksMemory
   }
 
+  /** Flow time at which the task was submitted that waits for memory; Infinity if none does. */
+  get starvingSince(): number {
+    const starving = this.#starving
+    if (starving === undefined || starving.settled || starving.slot >= 0) return Infinity
+    return starving.submittedAt
+  }
+
   /** Forgets a task that waits here, whose caller has the outcome. */
   giveUp(pending: Pending): void {
     this.#waiting[pending.priority]!.giveUp()
+    this.#holders.delete(pending)
     this.#waitingCount--
   }
 
@@ -124,15 +148,30 @@ export class Admission {
 
   #wait(pending: Pending): void {
     this.#waiting[pending.priority]!.add(pending)
+    if (pending.holdsMemory) this.#holders.add(pending)
     this.#waitingCount++
   }
 
+  /** Admits those that hold memory, before their turn: who waits for memory waits for them. */
+  #admitHolders(): void {
+    for (const pending of this.#holders) {
+      const refusal = this.#admit(pending)
+      if (refusal === undefined) {
+        this.giveUp(pending)
+        continue
+      }
+      this.#askFor(refusal, pending)
+      if (refusal !== 'room') return
+    }
+  }
+
   /** Arranges to be woken when what is missing comes. A slot comes with a completion. */
-  #askFor(refusal: Refusal, { firstStep }: Pending): void {
+  #askFor(refusal: Refusal, pending: Pending): void {
     const { queues, blocks, actor } = this.#control
     this.#lacksMemory = refusal === 'memory'
-    if (refusal === 'room') queues[firstStep]!.waitForRoom(actor)
+    if (refusal === 'room') queues[pending.firstStep]!.waitForRoom(actor)
     if (refusal === 'memory') {
+      this.#starving = pending
       blocks.wait()
       this.#relieveMemory()
     }
@@ -158,7 +197,8 @@ export class Admission {
     if (!queue.hasRoom(pending.priority)) return 'room'
     const generation = nextGeneration(generationOfState(tasks.word(slot)))
     try {
-      results.begin(slot, generation)
+      if (pending.holdsMemory) results.begin(slot, generation, STAGE_OF_HOLDERS)
+      else results.begin(slot, generation, 0, this.#events.bodyWaitsSince() >= pending.submittedAt)
       writeFields(this.#control, this.#encoder, slot, generation, pending.task, results)
     } catch (error) {
       results.abandon(slot)
