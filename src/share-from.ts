@@ -108,8 +108,12 @@ export class SharedFields {
     }
     this.#arrived = this.#arrived.filter((known) => known.buffer.deref() !== undefined)
     this.#arrived.push({ buffer: new WeakRef(buffer), uploads })
-    const fields = task as Record<PropertyKey, unknown>
-    fields[field] = make(buffer)
+    try {
+      ;(task as Record<PropertyKey, unknown>)[field] = make(buffer)
+    } catch (error) {
+      uploads.release(buffer)
+      throw error
+    }
   }
 
   /** Gives the memory back, and gives up what is still arriving. */
@@ -125,12 +129,15 @@ export class SharedFields {
 
   #check(task: object, field: PropertyKey, isResult: (buffer: ArrayBufferLike) => boolean): void {
     const name = `${task.constructor.name}.${String(field)}`
-    if (!Object.hasOwn(task, field)) {
+    const property = Object.getOwnPropertyDescriptor(task, field)
+    if (property === undefined) {
       throw new InvalidTaskError(
-        `${name} is no field of the task; give it a first value in the constructor, as in \`this.${String(field)} = undefined\``,
+        `${name} is no field of the task; give it a first value, as in \`${String(field)}: Uint8Array | undefined = undefined\``,
       )
     }
-    const value = (task as Record<PropertyKey, unknown>)[field]
+    if (property.writable !== true)
+      throw new InvalidTaskError(`${name} cannot be written: it is frozen or has a getter`)
+    const { value } = property as { readonly value?: unknown }
     if (this.#arriving.has(field)) {
       const message = `a body is arriving in ${name} already; await that shareFrom() first`
       throw new InvalidTaskError(message, 'AQ_FIELD_SHARED')

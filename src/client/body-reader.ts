@@ -8,7 +8,7 @@ export type BodySource =
   | { getReader(): WebReader } // a web stream, where the compiler does not know it as an iterable
 
 /** What is used of a web stream's reader. */
-export interface WebReader {
+interface WebReader {
   read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
   releaseLock(): void
 }

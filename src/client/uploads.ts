@@ -219,8 +219,9 @@ export class Uploads implements UploadHost {
 
   /** A body that grew may lie in far too large a block: no more than a fifth of it may be idle, as of any block. */
   #trim(upload: Upload): void {
-    const pages = this.#pagesOf(upload.block)
-    if (pages - this.#pagesFor(upload.received) > pages / 5) this.#move(upload, upload.received)
+    const { received, capacity } = upload
+    const isSmaller = this.#pagesFor(received) < this.#pagesOf(upload.block)
+    if (isSmaller && capacity - received > capacity / 5) this.#move(upload, received)
   }
 
   /** Whether all that grow could still reach their limits, one after another, if `upload` had `pages`. */
