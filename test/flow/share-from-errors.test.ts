@@ -20,6 +20,8 @@ import { RawClient, WebServer, bytesOf, pieces, sha1 } from '../support/bodies.t
 import { Gate } from '../support/flow-gate.ts'
 import { Journal, describeIsolations, handsOutViews, rejection, started } from '../support/flow.ts'
 
+const never = (): Promise<never> => new Promise(() => undefined)
+
 type TooLarge = Pick<PayloadTooLargeError, 'code' | 'maxBytes'>
 
 const MiB = 2 ** 20
@@ -44,15 +46,8 @@ describe('what can go wrong with a body', () => {
 
   // Whatever happened: nothing is left in shared memory, and the task is as good as new.
   afterEach(async () => {
-    expect(flow.stats().memory.blocksInUse).toBe(0)
     await client?.[Symbol.asyncDispose]()
-    if (task === undefined) return
-    expect(task.body).toBeUndefined()
-    await task.shareFrom('body', Readable.from([body]), { size: MiB })
-    await flow.process(task)
-    expect(task.digest).toBe(sha1(body))
-    task.release()
-    expect(flow.stats().memory.blocksInUse).toBe(0)
+    await expectAsNew(flow, task)
   })
 
   /** The request that a client begins to send. */
@@ -304,7 +299,7 @@ describe('what can go wrong with a body', () => {
     for (const name of ['bdoy', 'release', 'timings', 'text', 'work', 'fixed']) {
       const field = name as 'body'
       const error = await rejection(task.shareFrom(field, Readable.from([body]), { size: MiB }))
-      expect(error, field).toMatchObject({ name: 'InvalidTaskError', code: 'AQ_INVALID_TASK' })
+      expect(error).toMatchObject({ name: 'InvalidTaskError', code: 'AQ_INVALID_TASK' })
       expect((error as Error).message).toContain(`UploadTask.${field}`)
     }
     const frozen = new UploadTask()
@@ -321,8 +316,9 @@ describe('what can go wrong with a body', () => {
     await first
     expect(await rejection(share())).toMatchObject({ code: 'AQ_FIELD_SHARED' })
     await flow.process(task)
+    const [again] = await Promise.allSettled([share()])
     // Where callers get copies, what comes back is a buffer of the task's own.
-    if (handsOutViews) expect(await rejection(share())).toMatchObject({ code: 'AQ_FIELD_SHARED' })
+    expect(again.status).toBe(handsOutViews ? 'rejected' : 'fulfilled')
     task.body = undefined
     await share() // it was reassigned
     task.release()
@@ -427,8 +423,6 @@ describe('what can go wrong with a body', () => {
     })
   })
 
-  const never = (): Promise<never> => new Promise(() => undefined)
-
   const refusalWithin = (source: Parameters<UploadTask['shareFrom']>[1]): Promise<unknown> => {
     task = new UploadTask()
     return rejection(task.shareFrom('body', source, { maxSize: MiB, timeout: 20 }))
@@ -445,6 +439,17 @@ describe('what can go wrong with a body', () => {
   })
 })
 
+/** Nothing is left in shared memory, and the task can be given a body. */
+async function expectAsNew(flow: Flow<UploadTask>, task: UploadTask): Promise<void> {
+  expect(flow.stats().memory.blocksInUse).toBe(0)
+  expect(task.body).toBeUndefined()
+  await task.shareFrom('body', Readable.from([body]), { size: MiB })
+  await flow.process(task)
+  expect(task.digest).toBe(sha1(body))
+  task.release()
+  expect(flow.stats().memory.blocksInUse).toBe(0)
+}
+
 /** Waits until so many bytes of a request have been read. */
 async function until(request: IncomingMessage, bytes: number): Promise<void> {
   for (let read = 0; read < bytes;) {
@@ -453,13 +458,10 @@ async function until(request: IncomingMessage, bytes: number): Promise<void> {
   }
 }
 
-describeIsolations('a flow that ends while bodies arrive', (isolation) => {
-  const arriving = (
-    flow: Flow<UploadTask>,
-    task: UploadTask,
-    held: PassThrough,
-  ): Promise<unknown> => rejection(task.shareFrom('body', held, { size: MiB, flow }))
+const arriving = (flow: Flow<UploadTask>, task: UploadTask, held: PassThrough): Promise<unknown> =>
+  rejection(task.shareFrom('body', held, { size: MiB, flow }))
 
+describeIsolations('a flow that ends while bodies arrive', (isolation) => {
   test.each([true, false])('stop({ graceful: %s }): FlowStoppedError', async (graceful) => {
     const options = { memory: 2 * MiB } // for one of them: the other waits
     const flow = await started(new Flow([new FlowStep(DigestHandler, { isolation })], options))

@@ -30,6 +30,10 @@ const received = async (options: { size: number } | { maxSize: number }): Promis
   return task
 }
 
+async function* iterate(next: () => Uint8Array | undefined): AsyncGenerator<Uint8Array> {
+  for (let chunk = next(); chunk !== undefined; chunk = next()) yield chunk
+}
+
 /** Resolves with who came first, second and so on. */
 async function inOrder(all: Readonly<Record<string, Promise<unknown>>>): Promise<string[]> {
   const order: string[] = []
@@ -111,12 +115,7 @@ describeIsolations('shareFrom() where memory is short', (isolation) => {
           { highWaterMark: 0 },
         ),
     ],
-    [
-      'an iterable',
-      async function* iterate(next) {
-        for (let chunk = next(); chunk !== undefined; chunk = next()) yield chunk
-      },
-    ],
+    ['an iterable', iterate],
   ])('while there is no memory, %s is not read', async (_, open) => {
     await using flow = await smallFlow(isolation)
     const held = await Promise.all([1, 2, 3].map(() => received({ size: MiB })))

@@ -15,6 +15,7 @@ vi.mock(import('../../src/memory/sealed-buffer.ts'), () => ({
 
 const MiB = 2 ** 20
 const body = bytesOf(MiB)
+const stream = (): Readable => Readable.from(pieces(body, [100_000]))
 
 describeIsolations(
   'where leases cannot be guarded, a body lies in ordinary memory',
@@ -23,7 +24,6 @@ describeIsolations(
       await using flow = await started(
         new Flow([new FlowStep(DigestHandler, { isolation })], { memory: 8 * MiB }),
       )
-      const stream = (): Readable => Readable.from(pieces(body, [100_000]))
       for (const size of [{ size: MiB }, { maxSize: MiB }, { maxSize: 5 * MiB }]) {
         using task = new UploadTask()
         await task.shareFrom('body', stream(), size)
