@@ -12,6 +12,7 @@ export const flowDefaults: {
   readonly spin: number
   readonly metrics: boolean
   readonly processTimeout: number
+  readonly shareTimeout: number
   readonly startTimeout: number
   readonly stopTimeout: number
   readonly drainTimeout: number
@@ -26,6 +27,7 @@ export const flowDefaults: {
   spin: availableParallelism() > 1 ? 0.05 : 0, // ms to look for work before going to sleep
   metrics: true, // measure what workers and callers do
   processTimeout: 5_000, // ms
+  shareTimeout: 30_000, // ms for a body to arrive
   startTimeout: 300_000, // ms
   stopTimeout: 10_000, // ms
   drainTimeout: 60_000, // ms for former workers to finish at a reload

@@ -6,6 +6,11 @@ export type AqueductErrorCode =
   | 'AQ_INVALID_HANDLER'
   | 'AQ_INVALID_TASK'
   | 'AQ_TASK_IN_FLIGHT'
+  | 'AQ_FIELD_SHARED'
+  | 'AQ_BODY_SHORT'
+  | 'AQ_BODY_LONG'
+  | 'AQ_BODY_ABORTED'
+  | 'AQ_BODY_NOT_BINARY'
   | 'AQ_UNSERIALIZABLE'
   | 'AQ_CORRUPT'
   | 'AQ_PAYLOAD_TOO_LARGE'
@@ -80,10 +85,47 @@ export class InvalidHandlerError extends AqueductError {
   }
 }
 
-/** A task of a class that the flow does not handle, or one that is being processed already. */
+/**
+ * A task of a class that the flow does not handle, one that is being processed already, or a field that cannot be shared
+ * or is shared already.
+ */
 export class InvalidTaskError extends AqueductError {
-  constructor(message: string, code: 'AQ_INVALID_TASK' | 'AQ_TASK_IN_FLIGHT' = 'AQ_INVALID_TASK') {
+  constructor(
+    message: string,
+    code: 'AQ_INVALID_TASK' | 'AQ_TASK_IN_FLIGHT' | 'AQ_FIELD_SHARED' = 'AQ_INVALID_TASK',
+  ) {
     super(code, message)
+  }
+}
+
+/** What the message of a {@link BodyError} is built from. */
+export interface BodyErrorDetails extends ErrorDetails {
+  /** Bytes that had come by then. */
+  readonly bytesReceived: number
+  /** Bytes that were announced; undefined where none were. */
+  readonly size: number | undefined
+}
+
+/**
+ * A body that is not what it was said to be. `AQ_BODY_SHORT`: it ended before its size, or within an element of the
+ * typed array that it was to become. `AQ_BODY_LONG`: it goes on beyond its size. `AQ_BODY_ABORTED`: its stream failed or
+ * was closed before it ended; `cause` is the stream's error, where it had one. `AQ_BODY_NOT_BINARY`: its stream brings
+ * something else than bytes.
+ */
+export class BodyError extends AqueductError {
+  /** Bytes that had come by then. */
+  readonly bytesReceived: number
+  /** Bytes that were announced; undefined where none were. */
+  readonly size: number | undefined
+
+  constructor(
+    code: 'AQ_BODY_SHORT' | 'AQ_BODY_LONG' | 'AQ_BODY_ABORTED' | 'AQ_BODY_NOT_BINARY',
+    message: string,
+    details: BodyErrorDetails,
+  ) {
+    super(code, message, details)
+    this.bytesReceived = details.bytesReceived
+    this.size = details.size
   }
 }
 
@@ -103,16 +145,18 @@ export class CodecError extends AqueductError {
   }
 }
 
-/** A payload that does not fit the flow's shared memory even when all of it is free. */
+/** A payload that does not fit the flow's shared memory even when all of it is free, or a body above its `maxSize`. */
 export class PayloadTooLargeError extends AqueductError {
+  /** Its size; of a body that did not say its size, what had come of it. */
   readonly bytes: number
   readonly maxBytes: number
 
-  constructor(bytes: number, maxBytes: number) {
-    super(
-      'AQ_PAYLOAD_TOO_LARGE',
-      `a payload of ${bytes} bytes is larger than the ${maxBytes} bytes that a task may take of the flow's shared memory; raise the flow's \`memory\``,
-    )
+  constructor(
+    bytes: number,
+    maxBytes: number,
+    message = `a payload of ${bytes} bytes is larger than the ${maxBytes} bytes that a task may take of the flow's shared memory; raise the flow's \`memory\``,
+  ) {
+    super('AQ_PAYLOAD_TOO_LARGE', message)
     this.bytes = bytes
     this.maxBytes = maxBytes
   }
@@ -129,11 +173,11 @@ export class OutOfMemoryError extends AqueductError {
 export class NotRunningError extends AqueductError {
   readonly state: string
 
-  constructor(state: string) {
-    super(
-      'AQ_NOT_RUNNING',
-      `the flow is ${state}: tasks are accepted between start() and stop() only`,
-    )
+  constructor(
+    state: string,
+    message = `the flow is ${state}: tasks are accepted between start() and stop() only`,
+  ) {
+    super('AQ_NOT_RUNNING', message)
     this.state = state
   }
 }
@@ -163,13 +207,13 @@ export class QueueFullError extends AqueductError {
   }
 }
 
-/** The task was not finished by its deadline. */
+/** The task was not finished, or its body had not arrived, by its deadline. */
 export class TaskTimeoutError extends AqueductError {
   /** The timeout that was given, in milliseconds. */
   readonly timeout: number
 
-  constructor(timeout: number) {
-    super('AQ_TIMEOUT', `the task was not finished within ${timeout} ms`)
+  constructor(timeout: number, message = `the task was not finished within ${timeout} ms`) {
+    super('AQ_TIMEOUT', message)
     this.timeout = timeout
   }
 }
@@ -236,10 +280,13 @@ export class WorkerDiedError extends AqueductError {
   }
 }
 
-/** The flow was stopped before the task was finished; `cause` says why, if it was not `stop()`. */
+/** The flow was stopped before the task was finished, or before its body had arrived; `cause` says why, if it was not `stop()`. */
 export class FlowStoppedError extends AqueductError {
-  constructor(details: ErrorDetails = {}) {
-    super('AQ_STOPPED', 'the flow was stopped before the task was finished', details)
+  constructor(
+    details: ErrorDetails = {},
+    message = 'the flow was stopped before the task was finished',
+  ) {
+    super('AQ_STOPPED', message, details)
   }
 }
 

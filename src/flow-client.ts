@@ -21,6 +21,7 @@ import {
 import { checkOptions, classes } from './options.ts'
 import { checkPlatform } from './platform.ts'
 import { NO_OPTIONS, processTask } from './process-task.ts'
+import { addRunningFlow, removeRunningFlow } from './running-flows.ts'
 import { NO_TASKS, type TaskCounts, sumOfCounts } from './task-counts.ts'
 import { BaseTask, type TaskClassOf } from './task.ts'
 import { warnOfPrivateState } from './task-classes.ts'
@@ -168,6 +169,8 @@ export class FlowClient<Task extends BaseTask>
 
   #enter(state: FlowState): void {
     this.#state = state
+    if (state !== 'running') removeRunningFlow(this)
+    else if (this.#client) addRunningFlow(this, this.#taskClasses, this.#client.uploads)
     this.emit('state', state)
   }
 

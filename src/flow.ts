@@ -21,6 +21,7 @@ import { FlowRun } from './flow-run.ts'
 import { checkOptions } from './options.ts'
 import { checkPlatform } from './platform.ts'
 import { NO_OPTIONS, processTask } from './process-task.ts'
+import { addRunningFlow, removeRunningFlow } from './running-flows.ts'
 import { type FlowStats, stepStats, workerStats } from './stats.ts'
 import { FlowStep, taskClassesOf } from './step.ts'
 import type { BaseTask } from './task.ts'
@@ -247,6 +248,8 @@ export class Flow<Task extends BaseTask>
 
   #enter(state: FlowState): void {
     this.#state = state
+    if (state !== 'running') removeRunningFlow(this)
+    else if (this.#run) addRunningFlow(this, this.#taskClasses, this.#run.client.uploads)
     this.emit('state', state)
   }
 

@@ -14,6 +14,7 @@ export { FlowStep, type ConditionName, type FlowStepOptions, type ResolvedStep }
 export {
   BaseTask,
   type BinaryField,
+  type BodySource,
   type StepTimings,
   type TaskClassOf,
   type TaskTimings,
@@ -24,6 +25,7 @@ export {
   type HandlerConstructor,
   type StartContext,
 } from './handler.ts'
+export type { BinaryClass, ShareFromOptions } from './share-from.ts'
 export type { Durations, FlowStats, StepStats, WorkerStats } from './stats.ts'
 export type { EdgeEnd, EdgeMetrics, FlowMetrics, StepMetrics } from './flow-metrics.ts'
 export type { TaskCounts } from './task-counts.ts'
@@ -34,6 +36,7 @@ export type { LogMethod, WorkerLogger } from './worker/log.ts'
 export {
   AqueductError,
   type AqueductErrorCode,
+  BodyError,
   CodecError,
   FlowStoppedError,
   HandlerError,

@@ -31,7 +31,7 @@ export function processTask<Task extends BaseTask>(
   if (!BaseTask.begin(task)) {
     return Promise.reject(
       new InvalidTaskError(
-        'this task is being processed already; make one task object per call',
+        'this task is being processed already, or a body is still arriving in it (await its shareFrom()); make one task object per call',
         'AQ_TASK_IN_FLIGHT',
       ),
     )

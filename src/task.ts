@@ -1,6 +1,11 @@
+import type { BodySource } from './client/body-reader.ts'
 import type { Finished } from './client/outcome-reader.ts'
 import type { Claim } from './worker/batcher.ts'
 import type { Callers } from './worker/callers.ts'
+import { InvalidTaskError } from './errors.ts'
+import { type ShareFromOptions, SharedFields } from './share-from.ts'
+
+export type { BodySource }
 
 /** Where the time of a finished task went at one step. */
 export interface StepTimings {
@@ -53,6 +58,7 @@ export type BinaryField<T> = {
 export abstract class BaseTask implements Disposable {
   #inFlight = false
   #finished: Finished | undefined
+  #shared: SharedFields | undefined
   #stepNames: readonly string[] = []
   /** In a worker: what its handler has in its hands. */
   #callers: Callers | undefined
@@ -122,10 +128,94 @@ export abstract class BaseTask implements Disposable {
     return this[field]
   }
 
-  /** Gives the task's shared memory back. Its binary fields are empty afterwards, whoever still holds them. */
+  /**
+   * Receives an HTTP body, or any other stream of bytes, into a binary field: straight into the shared memory of the
+   * flow that will process the task, chunk by chunk as it arrives, so that the process needs no memory for it. Call it
+   * before `flow.process(task)`, which then hands the memory over instead of copying it.
+   *
+   * `size` is what the body brings exactly, its `Content-Length`. `maxSize` is the most that it may bring, for bodies that
+   * do not say (chunked, multipart): memory is taken as they grow. With both, a `size` above `maxSize` is refused at once.
+   *
+   * While there is no memory the stream is not read, and its sender has to wait. Nothing of what fails leaks, the field
+   * keeps the value that it had, and **the stream is neither ended nor destroyed**: it stands where it was, paused, for
+   * the application to answer. What becomes of the rest of a request is the application's to say: `request.resume()`
+   * reads it and throws it away, which keeps the connection; `connection: close` in the answer ends it.
+   *
+   * A body below the flow's `payloadThreshold` lies in ordinary memory, as any small field does. So does every body where
+   * shared memory cannot be guarded (Node 22, or a program that runs in a worker thread).
+   *
+   * @param field - an own field of the task, without a value yet or with binary data, which is replaced.
+   * @param source - a Node stream, a web stream, or an async iterable of Uint8Arrays.
+   * @throws BodyError - it ended too early, went on too long, was cut off, or is not binary.
+   * @throws PayloadTooLargeError - it is larger than `maxSize`, or than all the memory that there is.
+   * @throws TaskTimeoutError - it had not arrived within `timeout`. OutOfMemoryError - no memory came free within it.
+   * @throws TaskCancelledError - `signal` was aborted, or the task released. FlowStoppedError - the flow was stopped.
+   * @throws NotRunningError, InvalidTaskError, InvalidOptionError
+   *
+   * @example
+   * ```ts
+   * import { createServer } from 'node:http'
+   * import { type AddressInfo } from 'node:net'
+   * import { BaseTask, BaseTaskHandler, Flow, isFlowWorker } from 'aqueduct-ts'
+   *
+   * export class ImageTask extends BaseTask {
+   *   image: Uint8Array = new Uint8Array(0)
+   *   brightness?: number
+   * }
+   *
+   * export class Brightness extends BaseTaskHandler<ImageTask> {
+   *   static readonly url = import.meta.url
+   *   static readonly task = ImageTask
+   *   handle(tasks: readonly ImageTask[]): void {
+   *     for (const task of tasks)
+   *       task.brightness = task.image.reduce((sum, byte) => sum + byte, 0) / task.image.length
+   *   }
+   * }
+   *
+   * if (!isFlowWorker()) {
+   *   const flow = new Flow([Brightness])
+   *   await flow.start()
+   *   const server = createServer(async (request, response) => {
+   *     using task = new ImageTask()
+   *     await task.shareFrom('image', request, { maxSize: 64 * 2 ** 20 })
+   *     const { brightness } = await flow.process(task)
+   *     response.end(String(brightness))
+   *   })
+   *   await new Promise<void>((listening) => server.listen(0, listening))
+   *   const { port } = server.address() as AddressInfo
+   *   const body = new Uint8Array(10 * 2 ** 20).fill(7)
+   *   const answer = await fetch(`http://127.0.0.1:${port}`, { method: 'POST', body })
+   *   console.log(await answer.text()) // 7
+   *   server.close()
+   *   await flow.stop()
+   * }
+   * ```
+   */
+  async shareFrom<Field extends BinaryField<this>>(
+    field: Field,
+    source: BodySource,
+    options: ShareFromOptions<this, NonNullable<this[Field]>>,
+  ): Promise<void> {
+    if (this.#inFlight) {
+      throw new InvalidTaskError(
+        'this task is being processed: a body can be shared before that, or after',
+        'AQ_TASK_IN_FLIGHT',
+      )
+    }
+    this.#shared ??= new SharedFields()
+    await this.#shared.receive(this, field, source, options, (buffer) =>
+      (this.#finished?.buffers ?? []).includes(buffer as ArrayBuffer),
+    )
+  }
+
+  /**
+   * Gives the task's shared memory back. Its binary fields are empty afterwards, whoever still holds them; bodies that
+   * are still arriving are given up.
+   */
   release(): void {
     const finished = this.#finished
     finished?.results.release(finished.buffers)
+    this.#shared?.release()
   }
 
   [Symbol.dispose](): void {
@@ -140,7 +230,7 @@ export abstract class BaseTask implements Disposable {
 
   /** @internal */
   static begin(task: BaseTask): boolean {
-    if (task.#inFlight) return false
+    if (task.#inFlight || task.#shared?.isArriving === true) return false
     task.#inFlight = true
     return true
   }

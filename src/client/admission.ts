@@ -19,11 +19,20 @@ export interface AdmissionEvents {
   readonly onAdmitted: () => void
   /** A task can never be admitted. */
   readonly onRefused: (pending: Pending, error: Error) => void
+  /** Flow time since when a body waits for memory; Infinity if none does. */
+  readonly bodyWaitsSince: () => number
 }
 
 /**
+ * How far into the memory that is kept for the steps a task may go that holds memory itself: all that admission may take
+ * can be held by such tasks, and it comes back only when they are done.
+ */
+const STAGE_OF_HOLDERS = 0.25
+
+/**
  * Brings tasks into shared memory: into a free slot, with their payloads, and into the queue of their first step. What
- * finds no place waits here: each priority in the order of its arrival, and the priorities by turns of urgency and age.
+ * finds no place waits here: each priority in the order of its arrival, and the priorities by turns of urgency and age;
+ * but those who wait for memory are passed by those who hold some (a body that was received for them).
  */
 export class Admission {
   readonly #control: Control
@@ -33,10 +42,14 @@ export class Admission {
   readonly #events: AdmissionEvents
   readonly #encoder: FieldEncoder
   readonly #waiting: readonly WaitingList<Pending>[]
+  /** Those of them that hold memory. */
+  readonly #holders = new Set<Pending>()
   readonly #stepsToWake: boolean[]
   #waitingCount = 0
   /** What was missing last. */
   #lacks: Refusal | undefined
+  /** The task that lacks memory, and keeps those behind it waiting. */
+  #starving: Pending | undefined
   readonly #isAgeing: boolean
   /** Whose turn the next task that finds a place is. */
   #isTurnOfAge = false
@@ -67,6 +80,7 @@ export class Admission {
   add(pending: Pending): void {
     if (this.#waitingCount > 0 && this.#isBehind(pending)) {
       this.#wait(pending)
+      if (this.starvingSince < Infinity) this.#admitHolders()
       return
     }
     const refusal = this.#admit(pending)
@@ -83,19 +97,18 @@ export class Admission {
   /** Admits what waits, in turn, until something is missing. Who lacks room lets other priorities pass: theirs is another. */
   retry(): void {
     if (this.#waitingCount === 0 || this.#closed) return
+    this.#starving = undefined
     let passed = 0
     for (let next = this.#next(passed); next !== undefined; next = this.#next(passed)) {
       const refusal = this.#admit(next)
       if (refusal !== undefined) {
+        if (refusal === 'memory') this.#admitHolders()
         this.#askFor(refusal, next)
         if (refusal !== 'room') return
         passed |= 1 << next.priority
         continue
       }
-      const waiting = this.#waiting[next.priority]!
-      if (next.settled) waiting.giveUp() // its fields could not be encoded
-      else waiting.shift()
-      this.#waitingCount--
+      this.giveUp(next)
       this.#endTurn()
     }
   }
@@ -105,9 +118,17 @@ export class Admission {
     return this.#lacks === 'memory'
   }
 
+  /** Flow time at which the task was submitted that waits for memory; Infinity if none does. */
+  get starvingSince(): number {
+    const starving = this.#starving
+    if (starving === undefined || starving.settled || starving.slot >= 0) return Infinity
+    return starving.submittedAt
+  }
+
   /** Forgets a task that waits here, whose caller has the outcome. */
   giveUp(pending: Pending): void {
     this.#waiting[pending.priority]!.giveUp()
+    this.#holders.delete(pending)
     this.#waitingCount--
   }
 
@@ -160,15 +181,30 @@ export class Admission {
 
   #wait(pending: Pending): void {
     this.#waiting[pending.priority]!.add(pending)
+    if (pending.holdsMemory) this.#holders.add(pending)
     this.#waitingCount++
   }
 
+  /** Admits those that hold memory, before their turn: who waits for memory waits for them. */
+  #admitHolders(): void {
+    for (const pending of this.#holders) {
+      const refusal = this.#admit(pending)
+      if (refusal === undefined) {
+        this.giveUp(pending)
+        continue
+      }
+      this.#askFor(refusal, pending)
+      if (refusal !== 'room') return
+    }
+  }
+
   /** Arranges to be woken when what is missing comes. A slot comes with a completion. */
-  #askFor(refusal: Refusal, { firstStep }: Pending): void {
+  #askFor(refusal: Refusal, pending: Pending): void {
     const { queues, blocks, actor } = this.#control
     this.#lacks = refusal
-    if (refusal === 'room') queues[firstStep]!.waitForRoom(actor)
+    if (refusal === 'room') queues[pending.firstStep]!.waitForRoom(actor)
     if (refusal === 'memory') {
+      this.#starving = pending
       blocks.wait()
       this.#relieveMemory()
     }
@@ -194,7 +230,8 @@ export class Admission {
     if (!queue.hasRoom(pending.priority)) return 'room'
     const generation = nextGeneration(generationOfState(tasks.word(slot)))
     try {
-      results.begin(slot, generation)
+      if (pending.holdsMemory) results.begin(slot, generation, STAGE_OF_HOLDERS)
+      else results.begin(slot, generation, 0, this.#events.bodyWaitsSince() >= pending.submittedAt)
       writeFields(this.#control, this.#encoder, slot, generation, pending.task, results)
     } catch (error) {
       results.abandon(slot)

@@ -35,6 +35,7 @@ import { type Finished, OutcomeReader } from './outcome-reader.ts'
 import { Pending, type SubmitOptions } from './pending.ts'
 import { Results } from './results.ts'
 import { Slots } from './slots.ts'
+import { Uploads } from './uploads.ts'
 
 export interface ClientOptions {
   readonly maxPending: number
@@ -73,6 +74,8 @@ const BUSY = -1
  * its part of the slot table while a slot is FREE, and it alone collects what is DONE.
  */
 export class Client {
+  /** Receives bodies into the client's shared memory. */
+  readonly uploads: Uploads
   readonly #control: Control
   readonly #options: ClientOptions
   readonly #results: Results
@@ -131,8 +134,16 @@ export class Client {
       {
         onAdmitted: () => this.#poll(),
         onRefused: (pending, error) => this.#settle(pending, FAILED, error),
+        bodyWaitsSince: () => this.uploads.waitingSince,
       },
     )
+    this.uploads = new Uploads(control, this.#results, this.#relief, options.payloadThreshold, {
+      hasElder: (since) => this.#admission.starvingSince < since,
+      onChance: () => this.#retry(),
+      onArrived: () => {
+        if (this.#pending === 0) this.#relief.idle(performance.now())
+      },
+    })
     this.#deadlines = new Deadlines(
       () => control.clock.now(),
       (pending) => this.#onDeadline(pending),
@@ -184,7 +195,9 @@ export class Client {
       this.#options.onSettled(task, undefined)
       return Promise.resolve(task)
     }
-    const pending = new Pending(task, taskClass, options, firstStep, this.#control.clock.now())
+    const now = this.#control.clock.now()
+    const holdsMemory = this.uploads.hasReceivedFor(task)
+    const pending = new Pending(task, taskClass, options, firstStep, now, holdsMemory)
     this.#pending++
     if (timeout !== Infinity) this.#deadlines.add(pending, timeout)
     if (signal !== undefined) {
@@ -199,6 +212,7 @@ export class Client {
   /** Settles what is due and collects what is done. Tests that move the clock call it after doing so. */
   tick(): void {
     this.#deadlines.run()
+    this.uploads.tick()
     this.#drain()
   }
 
@@ -222,6 +236,7 @@ export class Client {
    */
   close(onReleased: () => void): void {
     this.#closed = true
+    this.uploads.close()
     this.#results.close(onReleased)
     this.#slots.forgetLent()
     this.#admission.close()
@@ -314,8 +329,14 @@ export class Client {
       }
     }
     // A completion makes room, and so may a claim while nobody rings because this client is awake.
-    this.#admission.retry()
+    this.#retry()
     return found > 0
+  }
+
+  /** Gives room and memory to those that wait for it. Tasks and bodies wait for memory in one line. */
+  #retry(): void {
+    this.#admission.retry()
+    while (this.uploads.retry()) this.#admission.retry()
   }
 
   #collect(slot: number, generation: number, now: number): void {
@@ -358,7 +379,7 @@ export class Client {
     this.#settle(pending, outcome, error)
     if (slot < 0) this.#admission.giveUp(pending)
     else this.#slots.withdraw(slot)
-    queueMicrotask(() => this.#admission.retry())
+    queueMicrotask(() => this.#retry())
   }
 
   #settle(pending: Pending, outcome: number, error: Error | undefined, finished?: Finished): void {

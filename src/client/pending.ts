@@ -36,6 +36,8 @@ export class Pending implements Timed {
   onAbort: (() => void) | undefined
   /** -1 while it waits to be admitted. */
   slot = -1
+  /** Whether there is shared memory that comes back only when the task is done: a body that was received for it. */
+  readonly holdsMemory: boolean
   /** Whether its caller has the outcome; its slot may still be in a worker's hands. */
   settled = false
 
@@ -45,6 +47,7 @@ export class Pending implements Timed {
     options: SubmitOptions,
     firstStep: number,
     now: number,
+    holdsMemory: boolean,
   ) {
     this.task = task
     this.taskClass = taskClass
@@ -54,6 +57,7 @@ export class Pending implements Timed {
     this.firstStep = firstStep
     this.submittedAt = now
     this.deadline = now + options.timeout
+    this.holdsMemory = holdsMemory
     this.outcome = new Promise<object>(takeSettlers)
     this.resolve = lastResolve
     this.reject = lastReject

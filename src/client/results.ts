@@ -3,7 +3,7 @@ import type { LeasedRange } from '../memory/leases.ts'
 import { canSeal } from '../memory/sealed-buffer.ts'
 import type { PayloadOpener, PayloadPlacer, PayloadReference } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
-import { Payloads } from '../transport/payloads.ts'
+import { Payloads, exhausted } from '../transport/payloads.ts'
 import { beingWritten } from './native-writes.ts'
 
 const NONE: ArrayBuffer[] = []
@@ -26,6 +26,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
   #opened: ArrayBuffer[] = []
   #openedBytes = 0
   #slot = 0
+  #mayAllocate = true
   #onEmpty: (() => void) | undefined
 
   constructor(control: Control) {
@@ -39,11 +40,21 @@ export class Results implements PayloadOpener, PayloadPlacer {
     return this.#held
   }
 
-  /** Begins to place the payloads of a task. */
-  begin(slot: number, generation: number): void {
+  /**
+   * Begins to place the payloads of a task, with the memory that may be in use at `stage`; `mayAllocate` is false when
+   * somebody else has waited longer for memory.
+   */
+  begin(slot: number, generation: number, stage = 0, mayAllocate = true): void {
     this.#slot = slot
     this.#lent = []
-    this.#payloads.begin(slot, generation, 0)
+    this.#mayAllocate = mayAllocate
+    this.#payloads.begin(slot, generation, stage)
+  }
+
+  /** Makes a block that the client owns a lease of the program's. */
+  hold(block: number, length: number): ArrayBuffer {
+    this.#use(block)
+    return this.#lease(block, 0, length)
   }
 
   /** What the task just placed borrows from the program; give it to {@link giveBack} when the task is settled. */
@@ -54,7 +65,10 @@ export class Results implements PayloadOpener, PayloadPlacer {
   place(value: ArrayBuffer | ArrayBufferView): PayloadReference | undefined {
     const buffer = ArrayBuffer.isView(value) ? value.buffer : value
     const range = this.#control.leases.rangeOf(buffer)
-    if (range === undefined) return this.#payloads.place(value)
+    if (range === undefined) {
+      if (!this.#mayAllocate) throw exhausted
+      return this.#payloads.place(value)
+    }
     // A result of an earlier task: the block is shared, not copied.
     this.#use(range.block)
     this.#lent.push(range.block)
@@ -63,6 +77,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
   }
 
   allocate(length: number): number {
+    if (!this.#mayAllocate) throw exhausted
     return this.#payloads.allocate(length)
   }
 
@@ -109,9 +124,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
       return { buffer: copy, byteOffset: 0 }
     }
     this.#adopt(block)
-    const buffer = leases.open(block, offset, length)
-    const range = leases.rangeOf(buffer)
-    if (range !== undefined) this.#forgotten.register(buffer, range, buffer)
+    const buffer = this.#lease(block, offset, length)
     this.#opened.push(buffer)
     return { buffer, byteOffset: 0 }
   }
@@ -135,6 +148,15 @@ export class Results implements PayloadOpener, PayloadPlacer {
       leases.close(buffer)
       this.#drop(range.block)
     }
+  }
+
+  /** A lease that the program may simply forget. */
+  #lease(block: number, offset: number, length: number): ArrayBuffer {
+    const { leases } = this.#control
+    const buffer = leases.open(block, offset, length)
+    const range = leases.rangeOf(buffer)
+    if (range !== undefined) this.#forgotten.register(buffer, range, buffer)
+    return buffer
   }
 
   /** Makes the client the owner of a block that came with a finished task. */

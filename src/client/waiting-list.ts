@@ -1,7 +1,11 @@
-/** An entry that may be given up while it waits. */
+/** An entry that may be given up while it waits, or be given its slot before its turn. */
 interface Waiting {
   readonly settled: boolean
+  readonly slot: number
 }
+
+const waits = (entry: Waiting | undefined): boolean =>
+  entry !== undefined && !entry.settled && entry.slot < 0
 
 /** Entries that are looked over in vain before the list is packed. */
 const FEW = 64
@@ -29,21 +33,13 @@ export class WaitingList<Entry extends Waiting> {
   first(): Entry | undefined {
     for (; this.#head < this.#entries.length; this.#head++) {
       const entry = this.#entries[this.#head]
-      if (entry !== undefined && !entry.settled) return entry
+      if (waits(entry)) return entry
       this.#entries[this.#head] = undefined
     }
     return undefined
   }
 
-  /** Takes the first entry off. */
-  shift(): void {
-    if (this.first() === undefined) return
-    this.#entries[this.#head++] = undefined
-    this.#live--
-    this.#pack()
-  }
-
-  /** Says that an entry was given up; its `settled` is, or is about to become, true. */
+  /** Says that an entry waits no more: it is, or is about to be, settled, or has a slot. */
   giveUp(): void {
     this.#live--
     this.#pack()
@@ -51,7 +47,7 @@ export class WaitingList<Entry extends Waiting> {
 
   #pack(): void {
     if (this.#entries.length < FEW || this.#entries.length < 2 * this.#live) return
-    this.#entries = this.#entries.slice(this.#head).filter((entry) => entry?.settled === false)
+    this.#entries = this.#entries.slice(this.#head).filter(waits)
     this.#head = 0
   }
 }

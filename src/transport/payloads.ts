@@ -9,7 +9,7 @@ import { RUNNING, actorOf, stateOf } from './task-table.ts'
 /** Thrown while fields are being encoded when shared memory is exhausted for now. Caught by whoever called the encoder. */
 export class MemoryExhausted extends Error {}
 
-const exhausted = new MemoryExhausted('shared memory is exhausted')
+export const exhausted: MemoryExhausted = new MemoryExhausted('shared memory is exhausted')
 
 const GONE =
   'a payload of another task of the batch cannot be handed over after that task was; give each task a copy: payload.slice()'

@@ -26,6 +26,11 @@ const AWAY: Answer = {
 }
 const LATE: Answer = { status: 504, message: 'There was no answer in time.', headers: {} }
 const TOO_LARGE: Answer = { status: 413, message: 'The body is too large.', headers: {} }
+const BAD_BODY: Answer = {
+  status: 400,
+  message: 'The body is not what it was said to be.',
+  headers: {},
+}
 // Nobody reads this one but the log of requests.
 const HUNG_UP: Answer = { status: 499, message: 'The client has hung up.', headers: {} }
 const FAILED: HttpError = {
@@ -45,6 +50,10 @@ const ANSWERS: Readonly<Record<AqueductErrorCode, Answer | undefined>> = {
   AQ_START_TIMEOUT: AWAY,
   AQ_TIMEOUT: LATE,
   AQ_PAYLOAD_TOO_LARGE: TOO_LARGE,
+  AQ_BODY_SHORT: BAD_BODY,
+  AQ_BODY_LONG: BAD_BODY,
+  AQ_BODY_NOT_BINARY: undefined, // the application gave it the wrong stream
+  AQ_BODY_ABORTED: HUNG_UP,
   AQ_CANCELLED: HUNG_UP,
   AQ_HANDLER_FAILED: undefined,
   AQ_WORKER_DIED: undefined,
@@ -52,6 +61,7 @@ const ANSWERS: Readonly<Record<AqueductErrorCode, Answer | undefined>> = {
   AQ_INVALID_HANDLER: undefined,
   AQ_INVALID_TASK: undefined,
   AQ_TASK_IN_FLIGHT: undefined,
+  AQ_FIELD_SHARED: undefined,
   AQ_UNSERIALIZABLE: undefined,
   AQ_CORRUPT: undefined,
   AQ_FLOW_IN_WORKER: undefined,
@@ -66,7 +76,8 @@ const ANSWERS: Readonly<Record<AqueductErrorCode, Answer | undefined>> = {
  * |---|---|
  * | anything with a `statusCode` from 400 to 499: bad input, a body that is too large, a caller over its quota | that one, with its `code`, `message` and `headers` |
  * | `PayloadTooLargeError` | 413 |
- * | `TaskCancelledError`: the client has hung up | 499 |
+ * | `BodyError`: a body that is shorter or longer than it says | 400 |
+ * | `TaskCancelledError`, a `BodyError` of a body that was cut off: the client has hung up | 499 |
  * | `QueueFullError`, `OutOfMemoryError`, `NotRunningError`, `FlowStoppedError`, `StartError` | 503, with `retry-after` |
  * | `TaskTimeoutError` | 504 |
  * | all others: `HandlerError`, `WorkerDiedError`, … | 500 |
