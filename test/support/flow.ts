@@ -124,7 +124,7 @@ export class Journal implements FlowLogger {
 
   /** Waits until the entries are as they should be. */
   async has(condition: (entries: readonly Entry[]) => boolean): Promise<void> {
-    const signal = AbortSignal.timeout(10_000)
+    const signal = AbortSignal.timeout(60_000)
     while (!condition(this.entries)) await once(this.#noted, 'entry', { signal })
   }
 
