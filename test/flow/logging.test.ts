@@ -22,6 +22,7 @@ import {
   survivors,
 } from '../support/flow.ts'
 import { Gate } from '../support/flow-gate.ts'
+import { Program } from '../support/flow-program.ts'
 
 const flowOf = (
   isolation: Isolation,
@@ -35,7 +36,7 @@ const fail = (): never => {
 }
 
 const failureOf = async (flow: Flow<LogTask>, deed: Deed): Promise<unknown> =>
-  rejection(flow.process(new LogTask(deed)))
+  rejection(flow.process(new LogTask(deed), { timeout: Infinity }))
 
 const isTakeOver = ({ message }: { message: string }): boolean => message.includes('taken over')
 
@@ -151,10 +152,10 @@ describe('the log of a worker process', () => {
   test('is read before its death, however late the parent comes to it', async () => {
     const journal = new Journal()
     await using flow = await flowOf('process', journal)
-    for (let death = 1; death <= 5; death++) {
+    for (let death = 1; death <= 3; death++) {
       const pids = pidsOf(flow)
       const outcome = failureOf(flow, 'throw where nobody catches')
-      const end = performance.now() + 10_000
+      const end = performance.now() + 30_000
       while (survivors(pids).length > 0 && performance.now() < end); // the event loop stands still
       expect(await outcome).toMatchObject({ code: 'AQ_WORKER_DIED', cause: modelError })
       await journal.has((entries) => entries.filter(isTakeOver).length === death)
@@ -355,6 +356,22 @@ describeIsolations("onWorkerDeath: 'stop'", (isolation) => {
       { state: 'dead', restarts: 0 },
       { state: 'dead', restarts: 0 },
     ])
+  })
+})
+
+describeIsolations('a program without a logger', (isolation) => {
+  test('gets what workers print on its own output, labelled, and what handlers throw on standard error', async () => {
+    await using program = new Program('printing.ts', isolation)
+    const lines = [await program.line(), await program.line(), await program.line()].toSorted()
+    expect(await program.ended()).toMatchObject({ code: 0 })
+    const { pid } = JSON.parse(lines.pop()!) as { pid: number }
+    const label = `[PrintHandler#0 ${pid}]`
+    expect(lines).toEqual([`${label} and more`, `${label} to standard output`])
+    expect(program.errors).toContain(`${label} to standard error\n`)
+    expect(program.errors).toMatch(
+      /\[aqueduct\] step PrintHandler failed a task: ModelError: .*\n.*\n +at loadModel .*logging\.ts/,
+    )
+    expect(program.errors).toContain('[cause]: TypeError: not a number')
   })
 })
 

@@ -47,7 +47,7 @@ const tagsOf = (pid: number | undefined): object => ({
 })
 
 const fail = async (flow: Flow<LogTask>, deed: Deed): Promise<unknown> =>
-  rejection(flow.process(new LogTask(deed)))
+  rejection(flow.process(new LogTask(deed), { timeout: Infinity }))
 
 describeIsolations('withSentry', (isolation) => {
   const watched = (journal = new Journal()): Promise<Flow<LogTask>> =>

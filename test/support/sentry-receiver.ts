@@ -31,7 +31,7 @@ export class SentryReceiver implements AsyncDisposable {
 
   /** Waits for an event, and takes it. */
   async next(matches: (event: ErrorEvent) => boolean = () => true): Promise<ErrorEvent> {
-    const signal = AbortSignal.timeout(10_000)
+    const signal = AbortSignal.timeout(60_000)
     for (;;) {
       const index = this.events.findIndex(matches)
       if (index >= 0) return this.events.splice(index, 1)[0]!
