@@ -23,6 +23,8 @@ export interface FlowPlan {
   readonly steps: readonly Pick<FlowStep<never>, 'handler' | 'options'>[]
   /** Of the steps, each once. */
   readonly names: readonly string[]
+  /** Arguments of the steps' handlers. */
+  readonly args: readonly (readonly unknown[])[]
   readonly options: ResolvedFlow
   readonly taskClasses: ReadonlyMap<unknown, number>
 }
@@ -169,11 +171,11 @@ function shapeOf({ options, steps }: FlowPlan): FlowShape {
   }
 }
 
-function plansOf({ steps, names, options, taskClasses }: FlowPlan): StepPlan[] {
+function plansOf({ steps, names, args, options, taskClasses }: FlowPlan): StepPlan[] {
   return steps.map(({ handler, options: step }, index) => ({
     ...step,
     name: names[index]!,
-    handler: { url: handler.url, className: handler.name, args: step.args },
+    handler: { url: handler.url, className: handler.name, args: args[index]! },
     taskClasses: [...taskClasses.keys()].map((taskClass) =>
       nearest(taskClassesOf(handler), taskClass),
     ),

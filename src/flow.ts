@@ -47,6 +47,8 @@ export class Flow<Task extends BaseTask>
 {
   readonly #steps: readonly FlowStep<Task>[]
   readonly #names: readonly string[]
+  /** Of each step's handler: those of the last reload. */
+  readonly #args: (readonly unknown[])[]
   readonly #options: ResolvedFlow
   readonly #taskClasses = new Map<unknown, number>()
   #state: FlowState = 'created'
@@ -81,6 +83,7 @@ export class Flow<Task extends BaseTask>
         this.#taskClasses.set(taskClass, this.#taskClasses.size)
       }
     }
+    this.#args = this.#steps.map(({ options: { args } }) => args)
     checkConditions(this.#steps)
     this.#options = resolveOptions(options)
   }
@@ -185,10 +188,12 @@ export class Flow<Task extends BaseTask>
       )
     }
     if (this.#state !== 'running' || this.#run === undefined) throw new NotRunningError(this.#state)
-    await this.#run.supervisor.reload(index, options.args, {
+    const { supervisor } = this.#run
+    await supervisor.reload(index, options.args, {
       startTimeout: options.timeout ?? flowDefaults.startTimeout,
       drainTimeout: options.drainTimeout ?? flowDefaults.drainTimeout,
     })
+    if (options.args !== undefined) this.#args[index] = options.args // also when it is started again
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -259,6 +264,7 @@ export class Flow<Task extends BaseTask>
     const plan = {
       steps: this.#steps,
       names: this.#names,
+      args: this.#args,
       options: this.#options,
       taskClasses: this.#taskClasses,
     }

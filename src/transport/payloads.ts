@@ -107,6 +107,18 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
     return this.#openedBytes
   }
 
+  /**
+   * Puts the blocks out of use whose payloads the handler has moved into buffers of its own, where that could not be
+   * prevented: before anything is handed over or released, since the blocks could be others' after that.
+   */
+  quarantineMoved(): void {
+    const { blocks, leases } = this.#control
+    for (const buffer of this.#opened) {
+      const range = buffer.detached ? leases.rangeOf(buffer) : undefined
+      if (range !== undefined) blocks.quarantine(range.block)
+    }
+  }
+
   /** Ends every lease that was opened since the last call. */
   closeAll(): void {
     for (const buffer of this.#opened) this.#control.leases.close(buffer)

@@ -72,6 +72,7 @@ export class Delivery {
     handled: readonly object[],
     now: number,
   ): Promise<void> | undefined {
+    this.#payloads.quarantineMoved()
     for (let index = 0; index < claims.length; index++) {
       const obstacle = this.#tryHandOver(claims[index]!, handled[index]!, now)
       if (obstacle !== undefined) return this.#deliverSlowly(claims, handled, index)
@@ -154,6 +155,7 @@ export class Delivery {
         return
       }
       await this.#sleeper.sleep(deadline, () => tasks.isCancelled(slot))
+      this.#payloads.quarantineMoved() // other code of the worker has run
     }
   }
 

@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import { type IncomingMessage, get } from 'node:http'
 import { type AddressInfo } from 'node:net'
 import fastify from 'fastify'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { Flow, FlowStep } from '../../src/index.ts'
+import { MovedTask, MovingHandler } from '../fixtures/moving.ts'
 import { ImageTask, NegativeHandler } from '../fixtures/images.ts'
 import { EchoHandler, GrowingHandler, ValueTask } from '../fixtures/values.ts'
 import { describeIsolations, rejection, started } from '../support/flow.ts'
@@ -69,4 +70,20 @@ describeIsolations('memory that is short, late or still in use', (isolation) => 
     await app.close()
     expect([...bytes]).toEqual([1])
   })
+})
+
+describe('a payload that a handler moves into a buffer of its own, in a thread', () => {
+  test.each(['move', 'move and throw'] as const)(
+    'is never the memory of another task (%s)',
+    async (deed) => {
+      const step = new FlowStep(MovingHandler, { isolation: 'thread', batchSize: 4 })
+      await using flow = await started(new Flow([step], { memory: 1 << 23 }))
+      for (let round = 1; round <= 3; round++) {
+        await Promise.allSettled([1, 2, 3, 4].map(() => flow.process(new MovedTask(deed, round))))
+        using looking = await flow.process(new MovedTask('look', 77))
+        expect(looking.found).not.toContain(77)
+        expect(looking.found).not.toContain(round + 1)
+      }
+    },
+  )
 })

@@ -136,6 +136,14 @@ describeIsolations('flow.reload()', (isolation) => {
     expect(workersOf(flow)).toHaveLength(1)
   })
 
+  test('the new arguments stay when the flow is stopped and started again', async () => {
+    await using flow = await started(new Flow<GenerationTask>([step({ nprocs: 1 })]))
+    await flow.reload(GenerationHandler, { args: ['second'] })
+    await flow.stop()
+    await flow.start()
+    expect((await flow.process(new GenerationTask())).generation).toBe('second')
+  })
+
   test('a flow that is stopped meanwhile leaves no worker', async () => {
     await using gate = await Gate.close()
     const flow = await started(new Flow<GenerationTask>([step()]))
