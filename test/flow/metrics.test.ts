@@ -169,6 +169,27 @@ describeIsolations('metrics', (isolation) => {
     expect(toFirst!.transferMs.sum).toBeGreaterThan(3 * waited)
   })
 
+  test("of the parts of a task's way add up to no more than all of it", async () => {
+    await using gate = await Gate.close()
+    await using flow = await started(
+      new Flow([new FlowStep(First, { isolation }), new FlowStep(Second, { isolation })]),
+    )
+    const held = flow.process(new MeasuredTask({ gate: gate.name }))
+    await gate.visited()
+    const since = performance.now()
+    await until(() => performance.now() > since + 50, 'the handler has taken its time')
+    gate.open()
+    await held
+    const { totalMs, steps, edges } = flow.metrics()
+    expect(steps[0]!.taskHandleMs.sum).toBeGreaterThan(50)
+    const parts = [
+      ...steps.flatMap(({ batchMs, taskHandleMs }) => [batchMs.sum, taskHandleMs.sum]),
+      ...edges.map(({ transferMs }) => transferMs.sum),
+    ]
+    // The clocks of two processes agree to microseconds.
+    expect(sumOf(parts)).toBeLessThan(totalMs.sum + 1)
+  })
+
   test('survive the death of a worker', async () => {
     const journal = new Journal()
     await using flow = await started(
@@ -241,7 +262,8 @@ describeIsolations('metrics', (isolation) => {
   test('show the tasks that are finished and not yet collected, by priority', async () => {
     await using flow = await started(pipeline())
     const tasks = [0, 2, 2].map((priority) => flow.process(new MeasuredTask(), { priority }))
-    // This thread does not come to collect them.
+    await Promise.resolve() // then the workers have been rung
+    // This thread does not come to collect what they do.
     const seen = (): number => sumOf(flow.metrics().finished)
     const deadline = performance.now() + 10_000
     while (seen() < 3 && performance.now() < deadline);
