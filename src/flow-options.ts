@@ -51,7 +51,8 @@ export interface FlowOptions {
   readonly memory?: number
   /**
    * Tasks that each client (this process, and each that attaches) may have pending at once; more are refused with
-   * `QueueFullError`. Default 16,384, less where many clients may attach.
+   * `QueueFullError`. With several priorities the lowest may have nine tenths of that, so that a flood of it does not shut
+   * the higher ones out. Default 16,384, less where many clients may attach.
    */
   readonly maxPending?: number
   /**

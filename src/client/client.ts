@@ -90,6 +90,8 @@ export class Client {
   readonly #counters: Counters
   /** What the counters showed when this client came: its place may have been another's. */
   readonly #before: Readonly<Record<number, number>>
+  /** By priority: a tenth of the places is kept for the highest, less for each below. */
+  readonly #mostPending: readonly number[]
   #pending = 0
   #onIdle: (() => void) | undefined
   #polling = false
@@ -100,6 +102,11 @@ export class Client {
   constructor(control: Control, options: ClientOptions) {
     this.#control = control
     this.#options = options
+    const classes = control.shape.priorities
+    this.#mostPending = Array.from({ length: classes }, (_, priority) => {
+      const above = classes === 1 ? 0 : (classes - 1 - priority) / (classes - 1)
+      return options.maxPending - Math.floor(0.1 * above * options.maxPending)
+    })
     this.#results = new Results(control)
     this.#slots = new Slots(control, this.#results)
     const metricsStart = control.metricsStart(control.actor)
@@ -182,7 +189,7 @@ export class Client {
     const { signal, timeout } = options
     let firstStep: number
     try {
-      this.#checkAdmissible(signal)
+      this.#checkAdmissible(signal, options.priority)
       this.#counters.add(ADMITTED, 1)
       firstStep = this.#firstStep(task)
     } catch (error) {
@@ -246,11 +253,12 @@ export class Client {
     else this.#relief.idle(performance.now())
   }
 
-  #checkAdmissible(signal: AbortSignal | undefined): void {
+  #checkAdmissible(signal: AbortSignal | undefined, priority: number): void {
     if (signal?.aborted === true) throw new TaskCancelledError(signal.reason)
-    if (this.#pending < this.#options.maxPending) return
+    const most = this.#mostPending[priority]!
+    if (this.#pending < most) return
     this.#counters.add(REJECTED, 1)
-    throw new QueueFullError(this.#options.maxPending)
+    throw new QueueFullError(most)
   }
 
   /** The first step that wants the task, or -1. */

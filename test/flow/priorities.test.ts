@@ -40,6 +40,25 @@ describeIsolations('priorities', (isolation) => {
     expect(order.slice(0, 3)).toEqual([2, 2, 1])
   })
 
+  test('a flood of low priority leaves places for high priority among all that may be pending', async () => {
+    await using gate = await Gate.close()
+    await using flow = await started(
+      new Flow([new FlowStep(WorkHandler, { isolation })], { queuePriorities: 3, maxPending: 100 }),
+    )
+    const give = (priority: number) =>
+      flow.process(new WorkTask(priority, { gate: gate.name }), { priority, timeout: Infinity })
+    const flood = Array.from({ length: 120 }, () => give(0))
+    const refused = await Promise.allSettled(flood.slice(90))
+    for (const outcome of refused)
+      expect(outcome).toMatchObject({ reason: { code: 'AQ_QUEUE_FULL', maxPending: 90 } })
+    const middle = Array.from({ length: 5 }, () => give(1))
+    await expect(give(1)).rejects.toMatchObject({ code: 'AQ_QUEUE_FULL', maxPending: 95 })
+    const urgent = Array.from({ length: 5 }, () => give(2))
+    await expect(give(2)).rejects.toMatchObject({ code: 'AQ_QUEUE_FULL', maxPending: 100 })
+    gate.open()
+    await Promise.all([...flood.slice(0, 90), ...middle, ...urgent])
+  })
+
   test('without priorities every task counts as the same', async () => {
     await using flow = await started(new Flow([new FlowStep(WorkHandler, { isolation })]))
     await expect(flow.process(new WorkTask(1), { priority: 5 })).resolves.toMatchObject({
