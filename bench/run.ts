@@ -6,6 +6,7 @@ import { dispatch } from './workloads/dispatch.ts'
 import { idle } from './workloads/idle.ts'
 import { memory } from './workloads/memory.ts'
 import { payload } from './workloads/payload.ts'
+import { upload } from './workloads/upload.ts'
 
 interface Workload {
   readonly about: string
@@ -36,6 +37,11 @@ const workloads: Readonly<Record<string, Workload>> = {
     defaults,
     run: memory,
   },
+  upload: {
+    about: 'memory of a web process that takes large bodies, against a route that buffers them',
+    defaults: { ...defaults, pairs: 3 },
+    run: upload,
+  },
 }
 
 const help = `Usage: npm run bench -- <workload> [options]
@@ -47,8 +53,8 @@ ${Object.entries(workloads)
 
 Options
   --json        one JSON object on standard output
-  --pairs N     alternating pairs per ratio (dispatch, payload; default ${defaults.pairs})
-  --seconds S   seconds per measurement (default ${defaults.seconds}; idle ${workloads['idle']!.defaults.seconds}; memory has none)
+  --pairs N     alternating pairs per ratio (dispatch, payload: ${defaults.pairs}; upload: ${workloads['upload']!.defaults.pairs})
+  --seconds S   seconds per measurement (default ${defaults.seconds}; idle ${workloads['idle']!.defaults.seconds}; memory and upload have none)
   --tasks N     tasks of the memory workload (default ${defaults.tasks})
   --help        this text
 `

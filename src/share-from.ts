@@ -65,8 +65,11 @@ interface AnyOptions {
 /** What a task has got by `shareFrom()`, and what is on its way. */
 export class SharedFields {
   readonly #arriving = new Map<PropertyKey, Arrival>()
-  /** Weakly: a field may be given another value, and the memory be forgotten. */
-  #arrived: { readonly buffer: WeakRef<ArrayBuffer>; readonly uploads: Uploads }[] = []
+  /** By field, what arrived there last. */
+  readonly #arrived = new Map<
+    PropertyKey,
+    { readonly bytes: ArrayBuffer; readonly uploads: Uploads }
+  >()
 
   /** Whether a body is still arriving. */
   get isArriving(): boolean {
@@ -92,27 +95,17 @@ export class SharedFields {
     this.#check(task, field, isResult)
     const uploads = uploadsFor(task, options.flow)
     const { elementBytes, make } = makerOf(as)!
-    const arrival = uploads.receive(task, source, {
-      size,
-      maxSize,
-      elementBytes,
-      timeout: options.timeout ?? flowDefaults.shareTimeout,
-      signal: options.signal,
+    const timeout = options.timeout ?? flowDefaults.shareTimeout
+    const how = { size, maxSize, elementBytes, timeout, signal: options.signal }
+    const arrival = uploads.receive(task, source, how, (arrived) => {
+      ;(task as Record<PropertyKey, unknown>)[field] = make(arrived)
+      this.#arrived.set(field, { bytes: arrived, uploads })
     })
     this.#arriving.set(field, arrival)
-    let buffer: ArrayBuffer
     try {
-      buffer = await arrival.bytes
+      await arrival.done
     } finally {
       this.#arriving.delete(field)
-    }
-    this.#arrived = this.#arrived.filter((known) => known.buffer.deref() !== undefined)
-    this.#arrived.push({ buffer: new WeakRef(buffer), uploads })
-    try {
-      ;(task as Record<PropertyKey, unknown>)[field] = make(buffer)
-    } catch (error) {
-      uploads.release(buffer)
-      throw error
     }
   }
 
@@ -120,11 +113,8 @@ export class SharedFields {
   release(): void {
     for (const arrival of this.#arriving.values())
       arrival.cancel(new TaskCancelledError(new Error('the task was released')))
-    for (const { buffer, uploads } of this.#arrived) {
-      const lease = buffer.deref()
-      if (lease !== undefined) uploads.release(lease)
-    }
-    this.#arrived = []
+    for (const { bytes: arrived, uploads } of this.#arrived.values()) uploads.release(arrived)
+    this.#arrived.clear()
   }
 
   #check(task: object, field: PropertyKey, isResult: (buffer: ArrayBufferLike) => boolean): void {
@@ -150,7 +140,8 @@ export class SharedFields {
     }
     const buffer = ArrayBuffer.isView(value) ? value.buffer : value
     if (buffer instanceof ArrayBuffer && buffer.detached) return // it was released
-    if (!isResult(buffer) && !this.#arrived.some((known) => known.buffer.deref() === buffer)) return
+    const isArrived = [...this.#arrived.values()].some((arrived) => arrived.bytes === buffer)
+    if (!isArrived && !isResult(buffer)) return
     throw new InvalidTaskError(
       `${name} lies in shared memory already; take a new task, or release() this one first`,
       'AQ_FIELD_SHARED',

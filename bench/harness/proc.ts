@@ -47,6 +47,11 @@ export function residentMemory(pid: number): ResidentMemory | undefined {
   }
 }
 
+/** The most that a process ever had resident, shared memory included. */
+export function peakResidentBytes(pid: number): number {
+  return field(`/proc/${pid}/status`, 'VmHWM') * 1024
+}
+
 function field(file: string, name: string): number {
   const match = new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(readFileSync(file, 'utf8'))
   if (match === null) throw new Error(`${file} has no ${name}`)

@@ -115,7 +115,7 @@ export class Admission {
 
   /** Whether what waits here waits for memory. */
   get lacksMemory(): boolean {
-    return this.#lacks === 'memory'
+    return this.starvingSince < Infinity
   }
 
   /** Flow time at which the task was submitted that waits for memory; Infinity if none does. */

@@ -144,7 +144,7 @@ export class Client {
         bodyWaitsSince: () => this.uploads.waitingSince,
       },
     )
-    this.uploads = new Uploads(control, this.#results, this.#relief, options.payloadThreshold, {
+    this.uploads = new Uploads(control, this.#results, this.#relief, options, {
       hasElder: (since) => this.#admission.starvingSince < since,
       onChance: () => this.#retry(),
       onArrived: () => {

@@ -1,23 +1,21 @@
 import { types } from 'node:util'
-import {
-  BodyError,
-  InvalidOptionError,
-  PayloadTooLargeError,
-  TaskCancelledError,
-  toError,
-} from '../errors.ts'
+import { TaskCancelledError, toError } from '../errors.ts'
 import type { Leases } from '../memory/leases.ts'
+import {
+  type BodySize,
+  consumed,
+  cutOff,
+  endError,
+  notBinary,
+  sizeError,
+  tooLong,
+  truncated,
+} from './body-errors.ts'
 import { type BodyReader, type BodySource, readerOf } from './body-reader.ts'
 import type { Timed } from './deadlines.ts'
 
 /** How a body is to be received. */
-export interface UploadOptions {
-  /** Bytes that it brings, exactly; undefined where that is not known. */
-  readonly size: number | undefined
-  /** Most bytes that it may bring. */
-  readonly maxSize: number | undefined
-  /** It has to be a whole number of elements of so many bytes. */
-  readonly elementBytes: number
+export interface UploadOptions extends BodySize {
   /** Milliseconds; Infinity for none. */
   readonly timeout: number
   readonly signal: AbortSignal | undefined
@@ -73,7 +71,8 @@ export class Upload implements Timed {
     this.deadline = now + timeout
     this.grows = size === undefined
     this.limit = Math.min(size ?? maxSize ?? 0, host.maxBytes)
-    if (size !== undefined) this.#checkSize(size)
+    const refusal = sizeError(options, host.maxBytes)
+    if (refusal !== undefined) throw refusal
     if (signal?.aborted === true) throw new TaskCancelledError(signal.reason)
     this.#reader = readerOf(source, {
       onChunk: (chunk) => this.#attempt(() => this.#take(chunk)),
@@ -82,7 +81,7 @@ export class Upload implements Timed {
         if (this.#kept === undefined) this.#attempt(() => this.#complete())
       },
       onBroken: (cause) => {
-        if (!this.#hasEnded) this.fail(this.#error('AQ_BODY_ABORTED', 'was cut off', cause))
+        if (!this.#hasEnded) this.fail(cutOff(options, this.#received, cause))
       },
     })
     this.#onAbort = () => this.fail(new TaskCancelledError(signal?.reason))
@@ -174,9 +173,9 @@ export class Upload implements Timed {
   }
 
   #take(chunk: unknown): void {
-    if (!types.isUint8Array(chunk)) throw this.#notBinary(chunk)
+    if (!types.isUint8Array(chunk)) throw notBinary(this.#options, this.#received, chunk)
     const total = this.#received + chunk.byteLength
-    if (total > this.limit) throw this.#tooLong(total)
+    if (total > this.limit) throw tooLong(this.#options, total, this.limit)
     if (total <= this.#capacity || this.#growOrdinary(total)) {
       this.#write(chunk)
       return
@@ -211,78 +210,13 @@ export class Upload implements Timed {
 
   /** All has come; whether that is a body remains to be seen. */
   #complete(): void {
-    const { size, elementBytes } = this.#options
     const received = this.#received
-    if (received === 0 && size !== 0 && this.#reader.wasRead) throw consumed()
+    if (received === 0 && this.limit > 0 && this.#reader.wasRead) throw consumed()
     if (this.#reader.isTruncated) throw truncated(received)
-    if (size !== undefined && received < size) throw this.#error('AQ_BODY_SHORT', 'ended')
-    if (received % elementBytes !== 0)
-      throw this.#error('AQ_BODY_SHORT', `ended within an element of ${elementBytes} bytes,`)
+    const error = endError(this.#options, received)
+    if (error !== undefined) throw error
     if (this.block < 0 && received < this.#capacity)
       this.#ordinary = this.#ordinary.transfer(received)
     this.#settle(undefined)
   }
-
-  /** Refuses at once what can never become a body. */
-  #checkSize(size: number): void {
-    const { maxSize, elementBytes } = this.#options
-    const { maxBytes } = this.#host
-    if (maxSize !== undefined && size > maxSize) throw aboveMaxSize(size, maxSize)
-    if (size > maxBytes) throw new PayloadTooLargeError(size, maxBytes)
-    if (size % elementBytes === 0) return
-    throw new BodyError(
-      'AQ_BODY_SHORT',
-      `a body of ${size} bytes is no whole number of elements of ${elementBytes} bytes`,
-      { bytesReceived: 0, size },
-    )
-  }
-
-  #tooLong(total: number): Error {
-    const { size, maxSize } = this.#options
-    if (size !== undefined) {
-      return new BodyError('AQ_BODY_LONG', `the body goes on after the ${size} bytes of its size`, {
-        bytesReceived: total,
-        size,
-      })
-    }
-    return this.limit === maxSize
-      ? aboveMaxSize(total, maxSize)
-      : new PayloadTooLargeError(total, this.limit)
-  }
-
-  #notBinary(chunk: unknown): BodyError {
-    const what = typeof chunk === 'string' ? 'strings' : 'chunks that are no Uint8Array'
-    return new BodyError(
-      'AQ_BODY_NOT_BINARY',
-      `the stream brings ${what}; hand over the stream of bytes, without setEncoding() or a decoder`,
-      { bytesReceived: this.#received, size: this.#options.size },
-    )
-  }
-
-  #error(code: 'AQ_BODY_SHORT' | 'AQ_BODY_ABORTED', what: string, cause?: unknown): BodyError {
-    const { size } = this.#options
-    const bytesReceived = this.#received
-    const of = size === undefined ? `${bytesReceived}` : `${bytesReceived} of ${size}`
-    return new BodyError(code, `the body ${what} after ${of} bytes`, { bytesReceived, size, cause })
-  }
 }
-
-const aboveMaxSize = (bytes: number, maxSize: number): PayloadTooLargeError =>
-  new PayloadTooLargeError(
-    bytes,
-    maxSize,
-    `a body of ${bytes} bytes or more is larger than the ${maxSize} bytes of \`maxSize\``,
-  )
-
-const truncated = (bytes: number): PayloadTooLargeError =>
-  new PayloadTooLargeError(
-    bytes,
-    bytes,
-    `the stream was cut after ${bytes} bytes by a limit of its own (a multipart parser's \`fileSize\`)`,
-  )
-
-const consumed = (): InvalidOptionError =>
-  new InvalidOptionError(
-    'source',
-    'the stream has been read to its end already; keep a body parser from doing so, or assign to the field what it made',
-  )

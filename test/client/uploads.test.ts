@@ -29,12 +29,14 @@ function expectNothingLeft(): void {
 
 type Size = { readonly size: number } | { readonly maxSize: number }
 
-const receive = (
+async function receive(
   source: BodySource,
   size: Size,
   options: Partial<UploadOptions> = {},
-): Promise<ArrayBuffer> =>
-  flow.client.uploads.receive({}, source, {
+  task: object = {},
+): Promise<ArrayBuffer> {
+  let received = new ArrayBuffer(0)
+  const how = {
     size: undefined,
     maxSize: undefined,
     elementBytes: 1,
@@ -42,7 +44,12 @@ const receive = (
     signal: undefined,
     ...size,
     ...options,
-  }).bytes
+  }
+  await flow.client.uploads.receive(task, source, how, (bytes) => {
+    received = bytes
+  }).done
+  return received
+}
 
 const release = (buffer: ArrayBuffer): void => {
   flow.client.uploads.release(buffer)
@@ -215,6 +222,8 @@ test('who waits no more lets those behind go on', async () => {
   await turn()
   expect(inUse()).toBe(40)
   hangUp.abort()
+  await Promise.resolve()
+  expect(inUse()).toBe(48)
   expect(await gone).toMatchObject({ code: 'AQ_CANCELLED' })
   release(await behind)
   flow.finish(WORKERS)
@@ -256,4 +265,59 @@ test('a body that grows takes what it leaves as free: it may come to all there i
     code: 'AQ_PAYLOAD_TOO_LARGE',
     maxBytes: LIMIT * PAGE_BYTES,
   })
+})
+
+test('as many bodies may be on their way as tasks may be pending', async () => {
+  const hangUp = new AbortController()
+  const { signal } = hangUp
+  const arriving = Array.from({ length: 100 }, () =>
+    rejection(receive(new Readable({ read: () => undefined }), { maxSize: 1 }, { signal })),
+  )
+  const refused = rejection(receive(new Readable({ read: () => undefined }), { maxSize: 1 }))
+  expect(await refused).toMatchObject({ code: 'AQ_QUEUE_FULL', maxPending: 100 })
+  hangUp.abort()
+  for (const one of arriving) expect(await one).toMatchObject({ code: 'AQ_CANCELLED' })
+})
+
+test('bodies, their tasks and tasks with payloads of their own: all get through, whatever the order', async () => {
+  const pages = fc.integer({ min: 1, max: 30 })
+  const visitor = fc.record({
+    isBody: fc.boolean(),
+    pages,
+    room: fc.option(fc.nat(20)),
+    extra: fc.boolean(),
+    arrivesAfter: fc.nat(10),
+    releasesAfter: fc.nat(10),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(visitor, { minLength: 1, maxLength: 12 }), async (visitors) => {
+      const there = new Set(visitors)
+      const visits = visitors.map(async (visit) => {
+        const { isBody, pages: own, room } = visit
+        for (let turns = 0; turns < visit.arrivesAfter; turns++) await turn()
+        const task: Record<string, unknown> = {}
+        const size =
+          room === null ? { size: own * PAGE_BYTES } : { maxSize: (own + room) * PAGE_BYTES }
+        if (isBody) task['body'] = await receive(chunksOf(own), size, {}, task)
+        else task['payload'] = new Uint8Array(own * PAGE_BYTES)
+        if (isBody && visit.extra) task['extra'] = new Uint8Array(2 * PAGE_BYTES)
+        const body = task['body'] as ArrayBuffer | undefined
+        flow.submit(task)
+        while (!flow.isCompleted(task)) await turn()
+        for (let turns = 0; turns < visit.releasesAfter; turns++) await turn()
+        const { results, buffers } = flow.outcomes.get(task)!.finished!
+        results.release(buffers)
+        if (body !== undefined) release(body)
+        there.delete(visit)
+      })
+      for (let turns = 0; there.size > 0 && turns < 2_000; turns++) {
+        flow.finish(WORKERS)
+        await turn()
+      }
+      expect(there.size).toBe(0)
+      await Promise.all(visits)
+      expect(flow.control.blocks.blocksInUse()).toBe(0)
+    }),
+    { numRuns: 40 },
+  )
 })
