@@ -209,6 +209,38 @@ test('a body waits behind the task that has waited longer for memory, and the ot
   flow.setTime(0)
 })
 
+test('tasks and bodies that wait are let in by turns, all at once when there is memory for all', async () => {
+  const blockers = [await held(16), await held(16), await held(16)]
+  flow.setTime(1)
+  flow.submit({ payload: new Uint8Array(16 * PAGE_BYTES) })
+  flow.setTime(2)
+  const bodies = [held(16)]
+  flow.setTime(3)
+  flow.submit({ payload: new Uint8Array(8 * PAGE_BYTES) })
+  flow.setTime(4)
+  bodies.push(held(8))
+  for (const blocker of blockers) flow.client.uploads.release(blocker)
+  expect(inUse()).toBe(0)
+  flow.client.tick()
+  expect(inUse()).toBe(48)
+  for (const body of bodies) release(await body)
+  flow.finish(WORKERS)
+  flow.release()
+  flow.setTime(0)
+})
+
+test('a body that needs more goes before one that has nothing yet', async () => {
+  const blocker = await held(36)
+  const growing = receive(chunksOf(16), { maxSize: 16 * PAGE_BYTES })
+  while (flow.client.uploads.waitingSince === Infinity) await turn()
+  expect(inUse()).toBe(44) // it has eight pages, and wants sixteen
+  const other = held(4)
+  await turn()
+  expect(inUse()).toBe(44) // four are free, and would be enough for the other
+  release(blocker)
+  for (const body of [growing, other]) release(await body)
+})
+
 test('who waits no more lets those behind go on', async () => {
   const blocker = await held(40)
   const hangUp = new AbortController()
