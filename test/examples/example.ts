@@ -7,6 +7,7 @@ export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** An example, running as a user runs it: a process of its own. */
 export interface Example extends AsyncDisposable {
+  readonly pid: number
   /** Where it listens. */
   readonly url: string
   /** All that it has printed. */
@@ -51,12 +52,16 @@ export function runExample(
   return launch(script, args, env).ended
 }
 
-/** Starts a server among the examples on a free port and waits until it says where it listens. */
-export async function startExample(script: string, env: Env = {}): Promise<Example> {
+/** Starts a program among the examples, on a free port, and waits until it says that it runs: a server, where it listens. */
+export async function startExample(
+  script: string,
+  env: Env = {},
+  sign: RegExp = /http:\/\/[\d.]+:\d+/,
+): Promise<Example> {
   const { child, ended, printed } = launch(script, [], { PORT: '0', ...env })
   const url = await new Promise<string>((resolve, reject) => {
     const look = (): void => {
-      const address = /http:\/\/[\d.]+:\d+/.exec(printed())
+      const address = sign.exec(printed())
       if (address !== null) resolve(address[0])
     }
     child.stdout.on('data', look)
@@ -67,6 +72,7 @@ export async function startExample(script: string, env: Env = {}): Promise<Examp
     return ended
   }
   return {
+    pid: child.pid!,
     url,
     printed,
     end,
