@@ -1,4 +1,4 @@
-import type { Arrival, Uploads } from './client/uploads.ts'
+import type { Arrival, ArrivedBody, Uploads } from './client/uploads.ts'
 import { flowDefaults } from './defaults.ts'
 import { InvalidOptionError, InvalidTaskError, TaskCancelledError } from './errors.ts'
 import { type Rule, type Rules, checkOptions, duration, object, signal } from './options.ts'
@@ -65,11 +65,7 @@ interface AnyOptions {
 /** What a task has got by `shareFrom()`, and what is on its way. */
 export class SharedFields {
   readonly #arriving = new Map<PropertyKey, Arrival>()
-  /** By field, what arrived there last. */
-  readonly #arrived = new Map<
-    PropertyKey,
-    { readonly bytes: ArrayBuffer; readonly uploads: Uploads }
-  >()
+  #arrived: ArrivedBody[] = []
 
   /** Whether a body is still arriving. */
   get isArriving(): boolean {
@@ -99,7 +95,8 @@ export class SharedFields {
     const how = { size, maxSize, elementBytes, timeout, signal: options.signal }
     const arrival = uploads.receive(task, source, how, (arrived) => {
       ;(task as Record<PropertyKey, unknown>)[field] = make(arrived)
-      this.#arrived.set(field, { bytes: arrived, uploads })
+      this.#dropForgotten()
+      this.#arrived.push(uploads.watch(arrived))
     })
     this.#arriving.set(field, arrival)
     try {
@@ -113,8 +110,15 @@ export class SharedFields {
   release(): void {
     for (const arrival of this.#arriving.values())
       arrival.cancel(new TaskCancelledError(new Error('the task was released')))
-    for (const { bytes: arrived, uploads } of this.#arrived.values()) uploads.release(arrived)
-    this.#arrived.clear()
+    for (const body of this.#arrived) body.release()
+    this.#arrived = []
+  }
+
+  /** A field may be given another value, and what it had be forgotten. */
+  #dropForgotten(): void {
+    const forgotten = this.#arrived.filter(({ bytes: left }) => left === undefined)
+    for (const body of forgotten) body.release()
+    this.#arrived = this.#arrived.filter((body) => !forgotten.includes(body))
   }
 
   #check(task: object, field: PropertyKey, isResult: (buffer: ArrayBufferLike) => boolean): void {
@@ -140,7 +144,7 @@ export class SharedFields {
     }
     const buffer = ArrayBuffer.isView(value) ? value.buffer : value
     if (buffer instanceof ArrayBuffer && buffer.detached) return // it was released
-    const isArrived = [...this.#arrived.values()].some((arrived) => arrived.bytes === buffer)
+    const isArrived = this.#arrived.some((body) => body.bytes === buffer)
     if (!isArrived && !isResult(buffer)) return
     throw new InvalidTaskError(
       `${name} lies in shared memory already; take a new task, or release() this one first`,

@@ -187,14 +187,12 @@ export class Admission {
 
   /** Admits those that hold memory, before their turn: who waits for memory waits for them. */
   #admitHolders(): void {
+    const { queues, actor } = this.#control
     for (const pending of this.#holders) {
       const refusal = this.#admit(pending)
-      if (refusal === undefined) {
-        this.giveUp(pending)
-        continue
-      }
-      this.#askFor(refusal, pending)
-      if (refusal !== 'room') return
+      if (refusal === undefined) this.giveUp(pending)
+      else if (refusal === 'room') queues[pending.firstStep]!.waitForRoom(actor)
+      else return // memory has been asked for, a slot comes with a completion
     }
   }
 

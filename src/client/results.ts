@@ -57,6 +57,18 @@ export class Results implements PayloadOpener, PayloadPlacer {
     return this.#lease(block, 0, length)
   }
 
+  /** What {@link endForgotten} needs to know of a lease. */
+  rangeOf(buffer: ArrayBuffer): LeasedRange | undefined {
+    return this.#control.leases.rangeOf(buffer)
+  }
+
+  /** Ends a lease whose buffer the collector has taken, if it has not told so yet. */
+  endForgotten(range: LeasedRange): void {
+    if (!this.#forgotten.unregister(range)) return
+    this.#control.leases.forget(range)
+    this.#drop(range.block)
+  }
+
   /** What the task just placed borrows from the program; give it to {@link giveBack} when the task is settled. */
   takeLent(): readonly number[] {
     return this.#lent
@@ -144,7 +156,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
     for (const buffer of buffers) {
       const range = leases.rangeOf(buffer)
       if (range === undefined || pinned.has(buffer)) continue
-      this.#forgotten.unregister(buffer)
+      this.#forgotten.unregister(range)
       leases.close(buffer)
       this.#drop(range.block)
     }
@@ -155,7 +167,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
     const { leases } = this.#control
     const buffer = leases.open(block, offset, length)
     const range = leases.rangeOf(buffer)
-    if (range !== undefined) this.#forgotten.register(buffer, range, buffer)
+    if (range !== undefined) this.#forgotten.register(buffer, range, range)
     return buffer
   }
 

@@ -5,7 +5,7 @@ import {
   TaskTimeoutError,
   toError,
 } from '../errors.ts'
-import type { Leases } from '../memory/leases.ts'
+import type { LeasedRange, Leases } from '../memory/leases.ts'
 import { canSeal } from '../memory/sealed-buffer.ts'
 import type { Control } from '../transport/control.ts'
 import type { BodySource } from './body-reader.ts'
@@ -31,6 +31,30 @@ export interface UploadLimits {
 export interface Arrival {
   readonly done: Promise<void>
   readonly cancel: (error: Error) => void
+}
+
+/** A body that has arrived. The program may forget it, and may give it back all the same. */
+export class ArrivedBody {
+  readonly #results: Results
+  readonly #bytes: WeakRef<ArrayBuffer>
+  readonly #range: LeasedRange | undefined
+
+  constructor(results: Results, bytes: ArrayBuffer) {
+    this.#results = results
+    this.#bytes = new WeakRef(bytes)
+    this.#range = results.rangeOf(bytes)
+  }
+
+  /** The bytes; undefined when the program has forgotten them. */
+  get bytes(): ArrayBuffer | undefined {
+    return this.#bytes.deref()
+  }
+
+  release(): void {
+    const { bytes } = this
+    if (bytes !== undefined) this.#results.release([bytes])
+    else if (this.#range !== undefined) this.#results.endForgotten(this.#range)
+  }
 }
 
 /**
@@ -122,9 +146,9 @@ export class Uploads implements UploadHost {
     return this.#memory.retry()
   }
 
-  /** Ends the lease of a body that had arrived. */
-  release(bytes: ArrayBuffer): void {
-    this.#results.release([bytes])
+  /** A hold on a body that has arrived, which lets the program forget it. */
+  watch(bytes: ArrayBuffer): ArrivedBody {
+    return new ArrivedBody(this.#results, bytes)
   }
 
   /** Fails what is late. */
@@ -164,7 +188,7 @@ export class Uploads implements UploadHost {
     try {
       onBytes(lease)
     } catch (refusal) {
-      this.release(lease)
+      this.#results.release([lease])
       throw refusal
     }
     this.#tasks.add(task)

@@ -52,7 +52,7 @@ async function receive(
 }
 
 const release = (buffer: ArrayBuffer): void => {
-  flow.client.uploads.release(buffer)
+  flow.client.uploads.watch(buffer).release()
   flow.client.tick() // the small flow has no bell
 }
 
@@ -219,7 +219,7 @@ test('tasks and bodies that wait are let in by turns, all at once when there is 
   flow.submit({ payload: new Uint8Array(8 * PAGE_BYTES) })
   flow.setTime(4)
   bodies.push(held(8))
-  for (const blocker of blockers) flow.client.uploads.release(blocker)
+  for (const blocker of blockers) flow.client.uploads.watch(blocker).release()
   expect(inUse()).toBe(0)
   flow.client.tick()
   expect(inUse()).toBe(48)

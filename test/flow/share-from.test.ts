@@ -1,5 +1,7 @@
 import { type AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import multipart from '@fastify/multipart'
 import fastify from 'fastify'
 import { expect, test } from 'vitest'
@@ -15,7 +17,11 @@ import {
   handsOutViews,
   rejection,
   started,
+  turn,
 } from '../support/flow.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 const MiB = 2 ** 20
 const body = bytesOf(3 * MiB + 17)
@@ -248,6 +254,27 @@ describeIsolations('shareFrom()', (isolation) => {
     expect(sha1(taken.body!)).toBe(digest)
     expect(blocksOf(flow)).toBe(0)
   })
+
+  test.runIf(handsOutViews)(
+    'release() also gives back what the collector has taken, and not told yet',
+    async () => {
+      await using flow = await flowOf(isolation)
+      const task = new UploadTask()
+      const share = (): Promise<void> =>
+        task.shareFrom('body', Readable.from(pieces(body, [65_536])), { size: body.length })
+      for (const isSharedAgain of [false, true]) {
+        await share()
+        const bytes = new WeakRef(task.body!.buffer)
+        task.body = undefined
+        await turn()
+        collectGarbage()
+        expect(bytes.deref()).toBeUndefined()
+        if (isSharedAgain) await share()
+        task.release()
+        expect(blocksOf(flow)).toBe(0)
+      }
+    },
+  )
 
   test('after release() a field can be shared again', async () => {
     await using flow = await flowOf(isolation)
