@@ -45,9 +45,9 @@ export interface StepMetrics {
   readonly failed: number
   /** Tasks whose deadline had passed when they were claimed. */
   readonly expired: number
-  /** Milliseconds in which a batch was gathered, from its first task on until it went to the handler. */
+  /** Milliseconds in which a batch was gathered, from its first task on until it went to the handler. Empty where `batchSize` is 1. */
   readonly batchMs: Histogram
-  /** Tasks in a batch. */
+  /** Tasks in a batch. Empty where `batchSize` is 1. */
   readonly batchTasks: Histogram
   /** Milliseconds that the handler took for a batch, once for each batch. */
   readonly handleMs: Histogram
@@ -107,7 +107,8 @@ export function readFlowMetrics(control: Control | undefined, facts: FlowFacts):
       batchMs: sumOf(meters, BATCH_MS).histogram('ms'),
       batchTasks: sumOf(meters, BATCH_TASKS).histogram('tasks'),
       handleMs: sumOf(meters, HANDLE_MS).histogram('ms'),
-      taskHandleMs: sumOf(meters, TASK_HANDLE_MS).histogram('ms'),
+      // Where each batch is one task, workers do not say the same twice.
+      taskHandleMs: sumOf(meters, batchSize > 1 ? TASK_HANDLE_MS : HANDLE_MS).histogram('ms'),
     })),
     edges: [
       ...steps.flatMap(({ meters }, step) => edgesTo(step, meters, step, control)),

@@ -77,11 +77,11 @@ const countsOf = (step: StepMetrics): Omit<StepStats, 'queueMs'> => ({
   name: step.name,
   queued: step.waiting.reduce((sum, tasks) => sum + tasks, 0),
   tasks: step.taskHandleMs.count,
-  batches: step.batchTasks.count,
+  batches: step.handleMs.count,
   failed: step.failed,
   expired: step.expired,
   handleMs: durationsOf(step.handleMs),
-  meanBatchSize: mean(step.batchTasks),
+  meanBatchSize: step.handleMs.count > 0 ? step.taskHandleMs.count / step.handleMs.count : 0,
 })
 
 /** The workers with their memory, each process looked at once. */

@@ -44,19 +44,29 @@ export class Meter {
 
 /** What a worker measures. Nothing when the flow keeps no metrics. */
 export class StepMeter extends Meter {
+  readonly #isBatching: boolean
+
+  /** @param batchSize - the step's: where it is 1 there is nothing to say of batches that is not said of tasks. */
+  constructor(words: Int32Array, start: number, shape: MetricsShape, batchSize: number) {
+    super(words, start, shape)
+    this.#isBatching = this.isOn && batchSize > 1
+  }
+
   add(sum: number, amount: number): void {
     if (this.isOn) this.counters.add(sum, amount)
   }
 
   /** A batch goes to the handler. The milliseconds count from its first task, so the wait for that one does not. */
   gathered(batchMs: number, tasks: number): void {
+    if (!this.#isBatching) return
     this.histograms.recordMs(BATCH_MS, batchMs)
     this.histograms.recordWhole(BATCH_TASKS, tasks)
   }
 
   /** The handler has returned: once for the batch, and once for each of its tasks. */
   handled(handleMs: number, tasks: number): void {
-    this.histograms.recordMsTwice(HANDLE_MS, handleMs, tasks)
+    if (this.#isBatching) this.histograms.recordMsTwice(HANDLE_MS, handleMs, tasks)
+    else this.histograms.recordMs(HANDLE_MS, handleMs)
   }
 }
 

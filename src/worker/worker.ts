@@ -115,7 +115,8 @@ function startLoops(
     const TaskClass = handler.taskClasses[index]
     return TaskClass === undefined ? undefined : taskMaker(TaskClass, callers)
   })
-  const meter = new StepMeter(control.words, control.metricsStart(control.actor), control.shape)
+  const { words, shape, actor } = control
+  const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
   return Array.from({ length: init.concurrency }, () => {
     return new StepLoop(
       control,

@@ -86,13 +86,13 @@ describe('metrics in shared memory', () => {
   ])('what damaged memory says of %s is recorded nowhere', (_, from, priority) => {
     const shape = shapeOf(3, 2)
     const words = new Int32Array(metricWords(shape))
-    new StepMeter(words, 0, shape).arrived(from, priority, 1, 1)
+    new StepMeter(words, 0, shape, 4).arrived(from, priority, 1, 1)
     expect(words.some((word) => word !== 0)).toBe(false)
   })
 
   test('times that clocks make negative count as none', () => {
     const shape = shapeOf(1, 1)
-    const meter = new StepMeter(new Int32Array(metricWords(shape)), 0, shape)
+    const meter = new StepMeter(new Int32Array(metricWords(shape)), 0, shape, 4)
     meter.arrived(-1, 0, -0.5, 10)
     const edge = edgeHistogram(shape, FROM_CLIENT, 0)
     expect(read(meter.histograms, edge + TRANSFER_MS)).toMatchObject({ count: 1, sum: 0 })
@@ -102,7 +102,7 @@ describe('metrics in shared memory', () => {
     const shape = shapeOf(4, 4, false)
     const words = new Int32Array(metricWords(shape))
     expect(words.length).toBeLessThan(100)
-    const meter = new StepMeter(words, 0, shape)
+    const meter = new StepMeter(words, 0, shape, 4)
     expect([meter.isOn, meter.histograms.length]).toEqual([false, 0])
     meter.add(FAILED, 1)
     expect(words.some((word) => word !== 0)).toBe(false)

@@ -250,7 +250,7 @@ describe('going to sleep', () => {
       new FieldEncoder({ payloadThreshold: 1024 }),
       new FieldDecoder(),
       sleeper,
-      new StepMeter(control.words, control.metricsStart(control.actor), control.shape),
+      new StepMeter(control.words, control.metricsStart(control.actor), control.shape, 2),
     )
     loops.push({ loop, sleeper, done: loop.run() })
     return sleeper
