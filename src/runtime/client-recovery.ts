@@ -70,7 +70,11 @@ export class ClientRecovery {
     for (;;) {
       const word = tasks.word(slot)
       const state = stateOf(word)
-      if (state === FREE) return true
+      if (state === FREE) {
+        // A client that dies while it places a task leaves a list there, of blocks that will be another's.
+        tasks.setFirstBlock(slot, -1)
+        return true
+      }
       if (state === RUNNING) {
         tasks.cancel(slot)
         // It may have been handed over just before the worker could see that.
