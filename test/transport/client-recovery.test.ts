@@ -44,6 +44,7 @@ const stories: Readonly<Record<string, Story>> = {
     },
     act: tick,
   },
+  'receives a body': { act: (scene) => scene.receive() },
   'collects results': {
     before: (scene) => {
       submit(LONG)(scene)
@@ -126,8 +127,9 @@ describe.each(Object.keys(stories))('a client that %s dies at any step', (name) 
     expect(steps).toBeGreaterThan(5)
   })
 
-  test.each([0, 1])('and is recovered in the middle of a turn of step %i', (step) => {
+  test("and is recovered in the middle of a worker's turn", () => {
     eachDeath((die, death) => {
+      const step = death % 2
       const scene = new Scene()
       scene.bystand(10)
       before?.(scene)
@@ -140,7 +142,7 @@ describe.each(Object.keys(stories))('a client that %s dies at any step', (name) 
         scene.welcome()
       }
       // One moment for each death: with those of the other deaths they cover the turn.
-      preemptedAt(1 + ((death * 7) % 120), recover, () => scene.turn(step))
+      preemptedAt(1 + ((death * 7) % 150), recover, () => scene.turn(step))
       recover()
       scene.expectPeace()
     })
@@ -166,26 +168,29 @@ describe.each(kinds)('a client has gone while a worker %s', (kind) => {
   }
 
   describe.each([0, 1])('at step %i', (step) => {
-    test.each([false, true])('and is recovered at any moment of that (borrowing: %s)', (isBorrowing) => {
-      const moments = eachPreemption((preempted) => {
-        const scene = begin(step, isBorrowing)
-        const recover = (): void => {
+    test.each([false, true])(
+      'and is recovered at any moment of that (borrowing: %s)',
+      (isBorrowing) => {
+        const moments = eachPreemption((preempted) => {
+          const scene = begin(step, isBorrowing)
+          const recover = (): void => {
+            scene.recover()
+            scene.bystand(20)
+            scene.welcome()
+          }
+          preempted(recover, () => scene.turn(step, kind, batchSize))
           scene.recover()
-          scene.bystand(20)
-          scene.welcome()
-        }
-        preempted(recover, () => scene.turn(step, kind, batchSize))
-        scene.recover()
-        scene.expectPeace()
-      })
-      expect(moments).toBeGreaterThan(30)
-    })
+          scene.expectPeace()
+        })
+        expect(moments).toBeGreaterThan(30)
+      },
+    )
 
-    test.each(['before', 'after'])('which dies at any step, and is recovered %s it', (order) => {
-      eachDeath((die) => {
+    test('which dies at any step, and is recovered before it or after it', () => {
+      eachDeath((die, death) => {
         const scene = begin(step, true)
         die(() => scene.turn(step, kind, batchSize))
-        if (order === 'before') scene.recover()
+        if (death % 2 === 0) scene.recover()
         scene.recoverWorker(step)
         scene.recover()
         scene.bystand(20)
