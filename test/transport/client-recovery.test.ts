@@ -153,16 +153,14 @@ describe.each(kinds)('a client has gone while a worker %s', (kind) => {
   // A handler that throws fails its batch.
   const batchSize = kind === 'fails' ? 1 : 2
 
-  /** One task of the guest and one of the bystander wait in front of the step. */
+  /** Tasks of both wait in front of the step. */
   function begin(step: number, isBorrowing: boolean): Scene {
     const scene = new Scene()
-    if (isBorrowing) {
-      scene.holdResults()
-      scene.borrow()
-    } else {
-      submit()(scene)
-    }
-    scene.bystand(10)
+    if (isBorrowing) scene.holdResults()
+    if (batchSize > 1) scene.bystand(10)
+    if (isBorrowing) scene.borrow()
+    else submit()(scene)
+    if (batchSize === 1) scene.bystand(10)
     if (step === 1) scene.turn(0)
     return scene
   }
