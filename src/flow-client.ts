@@ -168,6 +168,7 @@ export class FlowClient<Task extends BaseTask>
   }
 
   #enter(state: FlowState): void {
+    if (state === this.#state) return
     this.#state = state
     if (state !== 'running') removeRunningFlow(this)
     else if (this.#client) addRunningFlow(this, this.#taskClasses, this.#client.uploads)
@@ -221,8 +222,11 @@ export class FlowClient<Task extends BaseTask>
       onStopping: (of) => this.#onFlowStopping(of),
       onEnded: (of, why) => this.#onFlowEnded(of, why),
     })
-    const { control, welcome, bell } = attachment
+    const { control, welcome } = attachment
     try {
+      // What has come about before this is run.
+      if (signal.aborted) throw new AttachFailure('the time was over', false)
+      if (attachment.isStopping) throw new AttachFailure('it is stopping', false)
       this.#taskClasses = numbersOf(this.#known, welcome)
     } catch (error) {
       attachment.close()
@@ -233,7 +237,7 @@ export class FlowClient<Task extends BaseTask>
       maxPending: welcome.shape.slotsPerClient,
       payloadThreshold: welcome.payloadThreshold,
       spin: welcome.spin,
-      bell,
+      bell: attachment.takeBell(),
       conditions: welcome.conditions,
       stepNames: welcome.stepNames,
       onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, welcome.stepNames),
@@ -273,6 +277,7 @@ export class FlowClient<Task extends BaseTask>
     client.failAll()
     this.#past = sumOfCounts(this.#past, client.tally())
     attachment?.sayIdle()
+    attachment?.unref() // until the last result is released, but for no other reason
     client.close(() => attachment?.close())
   }
 
@@ -295,6 +300,11 @@ function numbersOf<Task extends BaseTask>(
     if (number < 0) {
       throw new InvalidTaskError(
         `the flow handles tasks of ${taskClasses.join(', ')}, not ${taskClass.name}`,
+      )
+    }
+    if (taskClasses.lastIndexOf(taskClass.name) !== number) {
+      throw new InvalidTaskError(
+        `the flow handles several classes named ${taskClass.name}; a client in another process knows them by their names`,
       )
     }
     numbers.set(taskClass, number)

@@ -32,37 +32,39 @@ export interface AttachmentEvents {
 export class Attachment {
   readonly welcome: Welcome
   readonly control: Control
-  /** Read end of the client's bell; its reader closes it. */
-  readonly bell: number
+  /** Whether the flow takes no new tasks. */
+  isStopping = false
   readonly #socket: Socket
   readonly #payloads: Mapping
   readonly #controlMapping: Mapping
-  readonly #bells: Descriptors
+  /** The bells. */
+  readonly #files: Descriptors
+  readonly #bell: number
 
   private constructor(socket: Socket, welcome: Welcome, pid: number) {
     const { memory, shape, client } = welcome
     const files = new Descriptors(pid)
+    const mapped: Mapping[] = []
+    const map = (fd: number, bytes: number): Mapping => {
+      const mapping = Mapping.open(files.memory(fd), bytes)
+      files.handOver(mapping.fd)
+      mapped.push(mapping)
+      return mapping
+    }
     try {
-      const controlFd = files.memory(memory.controlFd)
-      const payloadFd = files.memory(memory.payloadFd)
-      const bell = files.readEnd(memory.ownBell)
+      this.#bell = files.readEnd(memory.ownBell)
       const bells = memory.bells.map((fd) => files.writeEnd(fd))
-      this.#controlMapping = Mapping.open(controlFd, memory.controlBytes)
-      this.#payloads = Mapping.open(payloadFd, memory.payloadBytes)
-      this.control = Control.attach(
-        shape,
-        { control: this.#controlMapping, payloads: this.#payloads, bells },
-        client,
-      )
-      this.bell = files.handOver(bell)
-      files.handOver(controlFd)
-      files.handOver(payloadFd)
+      this.#controlMapping = map(memory.controlFd, memory.controlBytes)
+      this.#payloads = map(memory.payloadFd, memory.payloadBytes)
+      const connection = { control: this.#controlMapping, payloads: this.#payloads, bells }
+      this.control = Control.attach(shape, connection, client)
     } catch (error) {
+      for (const mapping of mapped) mapping.destroy()
       files.closeAll()
       throw error
     }
     this.#socket = socket
-    this.#bells = files
+    this.#files = files
     this.welcome = welcome
   }
 
@@ -87,13 +89,13 @@ export class Attachment {
         if (attachment === undefined) reject(new AttachFailure(lastWord, false))
         else events.onEnded(attachment, lastWord)
       })
-      readFrames(socket, (received) => {
-        const message = received as FlowMessage
+      const onMessage = (message: FlowMessage, pid: number): void => {
         switch (message.type) {
           case 'welcome':
+            if (attachment !== undefined) return
             signal.removeEventListener('abort', giveUp)
             try {
-              attachment = Attachment.#accept(socket, message)
+              attachment = Attachment.#accept(socket, message, pid)
               resolve(attachment)
             } catch (error) {
               refuse(error instanceof AttachFailure ? error : cannotOpen(error))
@@ -103,7 +105,9 @@ export class Attachment {
             lastWord = message.reason
             break
           case 'stopping':
-            if (attachment !== undefined) events.onStopping(attachment)
+            if (attachment === undefined) return
+            attachment.isStopping = true
+            events.onStopping(attachment)
             break
           case 'stopped':
             lastWord = 'it was stopped'
@@ -112,18 +116,34 @@ export class Attachment {
             lastWord = `it failed: ${message.message}`
             break
         }
+      }
+      socket.once('connect', () => {
+        const peer = peerOf(socket)
+        // The name of an abstract socket has no permissions: somebody else may have taken it, and is not listened to.
+        if (peer === undefined) socket.destroy()
+        else if (peer.uid !== process.getuid?.())
+          refuse(new AttachFailure('who listens there is another user', true))
+        else {
+          readFrames(socket, (message) => onMessage(message as FlowMessage, peer.pid))
+          sendFrame(socket, { type: 'hello' })
+        }
       })
     })
   }
 
-  static #accept(socket: Socket, welcome: Welcome): Attachment {
-    const peer = peerOf(socket)
-    // The name of an abstract socket has no permissions: somebody else may have taken it.
-    if (peer === undefined || peer.uid !== process.getuid?.())
-      throw new AttachFailure('who listens there is another user', true)
+  static #accept(socket: Socket, welcome: Welcome, pid: number): Attachment {
     if (welcome.layout !== LAYOUT_VERSION)
       throw new AttachFailure('the flow runs another version of this library', true)
-    return new Attachment(socket, welcome, peer.pid)
+    if (pid === 0) {
+      const message = 'its process is in another PID namespace: its memory cannot be opened here'
+      throw new AttachFailure(message, true)
+    }
+    return new Attachment(socket, welcome, pid)
+  }
+
+  /** The read end of the client's bell; whoever takes it closes it. */
+  takeBell(): number {
+    return this.#files.handOver(this.#bell)
   }
 
   /** Says that nothing is pending. */
@@ -131,19 +151,29 @@ export class Attachment {
     sendFrame(this.#socket, { type: 'idle' })
   }
 
+  /** Says that the attachment no longer is a reason for the program to go on. */
+  unref(): void {
+    this.#socket.unref()
+  }
+
   /** Lets go of the memory; the flow takes back what is left of this client. */
   close(): void {
     this.control.close()
-    this.#bells.closeAll()
+    this.#files.closeAll()
     this.#controlMapping.destroy()
     this.#payloads.destroy()
     this.#socket.destroy()
   }
 }
 
-const cannotOpen = (error: unknown): AttachFailure =>
-  new AttachFailure(
-    `its memory cannot be opened through /proc: ${error instanceof Error ? error.message : String(error)}`,
-    true,
+/** What the system says of a process that has ended meanwhile, or when there are too many open files just now. */
+const PASSING = ['ENOENT', 'ESRCH', 'ENXIO', 'EMFILE', 'ENFILE']
+
+function cannotOpen(error: unknown): AttachFailure {
+  const { code, message } = error as NodeJS.ErrnoException
+  return new AttachFailure(
+    `its memory cannot be opened through /proc: ${message}`,
+    !PASSING.includes(code ?? ''),
     { cause: error },
   )
+}

@@ -15,6 +15,8 @@ export class Slots {
   readonly #control: Control
   readonly #results: Results
   readonly #first: number
+  /** The first slot that no client of this number has used yet. */
+  #unused: number
   /** Used as a stack: the slot freed last is the warmest. */
   readonly #free: number[]
   readonly #holders: (Pending | undefined)[]
@@ -26,13 +28,19 @@ export class Slots {
     this.#control = control
     this.#results = results
     this.#first = first
+    this.#unused = control.usedSlots.endOf(control.actor)
     this.#free = Array.from({ length: slotsPerClient }, (_, i) => first + slotsPerClient - 1 - i)
     this.#holders = Array.from({ length: slotsPerClient })
   }
 
   /** The slot that {@link take} will give, or undefined when all are in use. */
   next(): number | undefined {
-    return this.#free.at(-1)
+    const slot = this.#free.at(-1)
+    if (slot !== undefined && slot >= this.#unused) {
+      this.#control.usedSlots.use(this.#control.actor, slot)
+      this.#unused = slot + 1
+    }
+    return slot
   }
 
   /** Takes the next slot for `pending`, whose payloads borrow the blocks `lent` from the program. */

@@ -265,8 +265,11 @@ export class BlockTable {
     }
     Atomics.and(words, this.#waitersStart + (actor >>> 5), ~(1 << (actor & 31)))
     // It may have cleared the hint of a block that became free at that moment, and not set it again.
-    for (let free = 0; free < this.geometry.totalBlocks; free++)
-      if (Atomics.load(words, this.#record(free) + OWNER) === WARM) this.#hint(free)
+    this.geometry.classes.forEach(({ firstBlock }, index) => {
+      const end = firstBlock + Atomics.load(words, this.#highWater + index)
+      for (let free = firstBlock; free < end; free++)
+        if (Atomics.load(words, this.#record(free) + OWNER) === WARM) this.#hint(free)
+    })
   }
 
   #takeWarm(classIndex: number, owner: number): number {

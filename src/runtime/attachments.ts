@@ -53,6 +53,9 @@ export class Attachments {
   readonly #events: AttachmentEvents
   readonly #seats: Seat[]
   readonly #server: Server
+  /** All that are connected, whatever they are. */
+  readonly #sockets = new Set<Socket>()
+  /** Clients that have come while the flow is still starting. */
   readonly #early = new Set<Socket>()
   #state: 'starting' | 'open' | 'closing' = 'starting'
   #onIdle: (() => void) | undefined
@@ -91,7 +94,11 @@ export class Attachments {
           }),
         )
       })
-      this.#server.listen(socketPath(this.#address), resolve)
+      // Exclusive, or in a worker of `node:cluster` the primary would listen in its name.
+      this.#server.listen({ path: socketPath(this.#address), exclusive: true }, () => {
+        this.#server.on('error', () => undefined) // a connection that could not be accepted
+        resolve()
+      })
     })
   }
 
@@ -117,12 +124,13 @@ export class Attachments {
     this.#state = 'closing'
     this.#tell(lastWord)
     this.#server.close()
-    for (const socket of this.#early) socket.destroy()
     for (const seat of this.#seats) {
-      const { socket, clearing } = seat
+      seat.clearing?.close()
       seat.socket = seat.clearing = undefined
-      socket?.end()
-      clearing?.close()
+    }
+    for (const socket of this.#sockets) {
+      socket.destroySoon()
+      socket.unref() // the last word may never get through to a process that is stopped
     }
   }
 
@@ -133,12 +141,12 @@ export class Attachments {
       socket.destroy()
       return
     }
-    if (this.#state === 'starting') {
-      this.#early.add(socket)
-      socket.once('close', () => this.#early.delete(socket))
-    } else {
-      this.#seat(socket)
-    }
+    this.#sockets.add(socket)
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      this.#early.delete(socket)
+    })
+    readFrames(socket, (message) => this.#onMessage(socket, message as ClientMessage))
   }
 
   #seat(socket: Socket): void {
@@ -156,7 +164,6 @@ export class Attachments {
     seat.pid = peerOf(socket)?.pid ?? -1
     seat.isIdle = false
     socket.once('close', () => this.#clear(seat, socket))
-    readFrames(socket, (message) => this.#onMessage(seat, message as ClientMessage))
     sendFrame(socket, this.#welcome(seat))
     this.#events.onAttached(seat.client, seat.pid)
   }
@@ -180,10 +187,16 @@ export class Attachments {
     }
   }
 
-  #onMessage(seat: Seat, message: ClientMessage): void {
-    if (message?.type !== 'idle') return
-    seat.isIdle = true
-    this.#lookIdle()
+  #onMessage(socket: Socket, { type }: ClientMessage): void {
+    const seat = this.#seats.find((it) => it.socket === socket)
+    if (type === 'hello' && seat === undefined) {
+      if (this.#state === 'starting') this.#early.add(socket)
+      else this.#seat(socket)
+    }
+    if (type === 'idle' && seat !== undefined) {
+      seat.isIdle = true
+      this.#lookIdle()
+    }
   }
 
   /** The kernel has closed the client's end: it will not touch the memory again. */

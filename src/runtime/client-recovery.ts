@@ -6,6 +6,7 @@ import {
   FREE,
   QUEUED,
   RUNNING,
+  actorOf,
   generationOfState,
   stateOf,
   stateWord,
@@ -42,19 +43,16 @@ export class ClientRecovery {
   /** Takes back what can be taken now; true once nothing is left. The client's bell rings when there is more. */
   look(): boolean {
     const control = this.#control
-    const { slotsPerClient } = control.shape
     control.bells.arm(this.#client)
-    let free = 0
-    const first = this.#client * slotsPerClient
-    for (let slot = first; slot < first + slotsPerClient; slot++) if (this.#free(slot)) free++
-    const isDone = free === slotsPerClient
+    const ownFree = new Set<number>()
+    let isDone = true
+    for (const slot of control.usedSlots.of(this.#client)) {
+      if (this.#free(slot)) ownFree.add(ownedBySlot(slot))
+      else isDone = false
+    }
+    if (isDone) ownFree.add(ownedByActor(this.#client))
     control.blocks.forEachOwned((block, owner) => {
-      const slot = owner - ownedBySlot(0)
-      const ofFreeSlot =
-        slot >= first && slot < first + slotsPerClient && stateOf(control.tasks.word(slot)) === FREE
-      if (ofFreeSlot || (isDone && owner === ownedByActor(this.#client))) {
-        control.blocks.release(block)
-      }
+      if (ownFree.has(owner)) control.blocks.release(block)
     })
     control.wakeMemoryWaiters()
     if (!isDone) return false
@@ -70,12 +68,18 @@ export class ClientRecovery {
     for (;;) {
       const word = tasks.word(slot)
       const state = stateOf(word)
-      if (state === FREE) return true
+      if (state === FREE) {
+        // A client that dies while it places a task leaves a list there, of blocks that will be another's.
+        tasks.setFirstBlock(slot, -1)
+        return true
+      }
       if (state === RUNNING) {
         tasks.cancel(slot)
         // It may have been handed over just before the worker could see that.
-        if (tasks.word(slot) === word) return false
-        continue
+        if (tasks.word(slot) !== word) continue
+        // A worker may sleep until there is memory for its result: the memory that is taken back last.
+        this.#control.bells.ring(actorOf(word))
+        return false
       }
       const step = tasks.target(slot)
       if (!tasks.move(slot, word, stateWord(FREE, actor, generationOfState(word)))) continue

@@ -16,7 +16,7 @@ import {
 
 /**
  * Puts right what a dead worker left behind. The supervisor runs it once the system has confirmed the death, and before
- * the worker's number is used again. It looks at every slot, for what the dead worker held or had just published:
+ * the worker's number is used again. It looks at every slot that was ever used, for what the dead worker held or had just published:
  *
  * - CLAIMED: never started, goes back to its queue;
  * - RUNNING: done, with the death as its outcome (`death` says which);
@@ -29,7 +29,7 @@ export function recoverWorker(control: Control, step: number, worker: number, de
   const actor = workerActor(shape, step, worker)
   blocks.recover(actor)
   const running: number[] = []
-  for (let slot = 0; slot < tasks.geometry.slots; slot++) {
+  for (const slot of control.usedSlots) {
     const word = tasks.word(slot)
     if (actorOf(word) !== actor) continue
     const generation = generationOfState(word)

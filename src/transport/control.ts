@@ -9,6 +9,7 @@ import { DeathTable } from './death-table.ts'
 import { MAX_SLOTS, Ring } from './ring.ts'
 import { StepQueue, type StepQueueShape } from './step-queue.ts'
 import { MAX_ACTORS, TaskTable } from './task-table.ts'
+import { UsedSlots } from './used-slots.ts'
 
 /** Everything that decides how the flow's shared memory is laid out. Plain data: each worker gets the same. */
 export interface FlowShape {
@@ -66,6 +67,7 @@ interface Layout {
   readonly queues: readonly number[]
   readonly completions: readonly number[]
   readonly tasks: number
+  readonly usedSlots: number
   readonly blocks: number
   readonly words: number
   readonly geometry: BlockGeometry
@@ -94,7 +96,8 @@ function layoutOf(shape: FlowShape): Layout {
     workers,
     actors,
   }))
-  const completionCapacity = nextPowerOfTwo(shape.slotsPerClient * 2)
+  // All that a client may have admitted, and what a worker says late, to the one who has taken the client's place.
+  const completionCapacity = nextPowerOfTwo(shape.slotsPerClient * 2 + actors)
   return {
     bells: region(actors * Bells.WORDS_PER_ACTOR),
     metrics: region(actors * metricWords(shape)),
@@ -104,6 +107,7 @@ function layoutOf(shape: FlowShape): Layout {
       region(Ring.wordsNeeded(completionCapacity)),
     ),
     tasks: region(TaskTable.wordsNeeded(slotGeometry(shape))),
+    usedSlots: region(UsedSlots.wordsNeeded(shape.clients)),
     blocks: region(BlockTable.wordsNeeded(geometry, actors)),
     words: next,
     geometry,
@@ -138,6 +142,7 @@ export class Control {
   readonly clock: Clock
   readonly bells: Bells
   readonly tasks: TaskTable
+  readonly usedSlots: UsedSlots
   readonly deaths: DeathTable
   readonly blocks: BlockTable
   readonly leases: Leases
@@ -167,6 +172,8 @@ export class Control {
         : new MonotonicClock(shape.birth)
     this.bells = new Bells(words, layout.bells, connection.bells)
     this.tasks = new TaskTable(slotGeometry(shape), words, layout.tasks)
+    const { clients, slotsPerClient } = shape
+    this.usedSlots = new UsedSlots(words, layout.usedSlots, clients, slotsPerClient)
     this.deaths = new DeathTable(words, layout.deaths)
     this.blocks = new BlockTable(
       layout.geometry,

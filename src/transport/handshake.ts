@@ -48,8 +48,10 @@ export type FlowMessage =
 
 /** What a client says to its flow. */
 export type ClientMessage =
+  /** Asks for a place. Who connects and says anything else gets none. */
+  | { readonly type: 'hello' }
   /** The client has nothing pending; said after `stopping`. */
-  { readonly type: 'idle' }
+  | { readonly type: 'idle' }
 
 /** Where a flow listens: names of different users do not meet. */
 export const socketPath = (address: string): string =>
@@ -57,7 +59,7 @@ export const socketPath = (address: string): string =>
 
 const HEADER_BYTES = 4
 /** A frame that says it is longer is no frame. */
-const MAX_FRAME_BYTES = 1 << 24
+const MAX_FRAME_BYTES = 1 << 20
 
 export function sendFrame(socket: Socket, message: FlowMessage | ClientMessage): void {
   if (!socket.writable) return
@@ -71,28 +73,32 @@ export function sendFrame(socket: Socket, message: FlowMessage | ClientMessage):
  * Calls `onMessage` with each message that arrives. A peer that sends anything else is not listened to any more; it is
  * not cut off, since its end of the socket is what says that it still uses the memory.
  */
-export function readFrames(socket: Socket, onMessage: (message: unknown) => void): void {
+export function readFrames(socket: Socket, onMessage: (message: object) => void): void {
   let received = Buffer.alloc(0)
   let isBroken = false
   socket.on('data', (chunk: Buffer) => {
     if (isBroken) return
     received = Buffer.concat([received, chunk])
-    while (received.length >= HEADER_BYTES) {
-      const length = received.readUInt32LE()
-      isBroken = length > MAX_FRAME_BYTES
-      if (isBroken || received.length < HEADER_BYTES + length) return
-      const body = received.subarray(HEADER_BYTES, HEADER_BYTES + length)
-      received = received.subarray(HEADER_BYTES + length)
-      let message: unknown
-      try {
-        message = deserialize(body)
-      } catch {
-        isBroken = true
-        return
-      }
-      onMessage(message)
+    while (received.length >= HEADER_BYTES && !isBroken) {
+      const end = HEADER_BYTES + received.readUInt32LE()
+      if (end <= MAX_FRAME_BYTES && received.length < end) return
+      const message =
+        end > MAX_FRAME_BYTES ? undefined : parse(received.subarray(HEADER_BYTES, end))
+      isBroken = message === undefined
+      received = isBroken ? Buffer.alloc(0) : received.subarray(end)
+      if (message !== undefined) onMessage(message)
     }
   })
+}
+
+/** What a frame holds, if that is a message. */
+function parse(body: Buffer): object | undefined {
+  try {
+    const message: unknown = deserialize(body)
+    return typeof message === 'object' && message !== null ? message : undefined
+  } catch {
+    return undefined
+  }
 }
 
 const SOL_SOCKET = 1

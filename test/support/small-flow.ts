@@ -1,10 +1,7 @@
-import { Client } from '../../src/client/client.ts'
-import type { Finished } from '../../src/client/outcome-reader.ts'
 import { PAGE_BYTES } from '../../src/memory/geometry.ts'
-import { libc } from '../../src/memory/libc.ts'
 import { FlowMemory } from '../../src/runtime/memory-files.ts'
 import { recoverWorker } from '../../src/runtime/recovery.ts'
-import { type BellEnds, createBell } from '../../src/transport/bells.ts'
+import type { BellEnds } from '../../src/transport/bells.ts'
 import type { ManualClock } from '../../src/transport/clock.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
 import { Control, type FlowShape, workerActor } from '../../src/transport/control.ts'
@@ -13,9 +10,10 @@ import { FREE, RUNNING, actorOf, stateOf } from '../../src/transport/task-table.
 import { Batcher, type Claim } from '../../src/worker/batcher.ts'
 import { Delivery } from '../../src/worker/delivery.ts'
 import type { Sleeper } from '../../src/worker/sleeper.ts'
+import { SmallClient } from './small-client.ts'
 
-const shape: FlowShape = {
-  clients: 1,
+const shapeFor = (clients: number): FlowShape => ({
+  clients,
   slotsPerClient: 4,
   priorities: 3,
   priorityAgeing: 1000,
@@ -27,87 +25,59 @@ const shape: FlowShape = {
   ],
   metrics: true,
   birth: undefined,
-}
+})
 const payloadThreshold = 1024
-const conditions = shape.steps.map(() => undefined)
+const stepNames = ['first', 'second']
+const conditions = stepNames.map(() => undefined)
 
-let memory: FlowMemory | undefined
+const memories = new Map<number, FlowMemory>()
 /** One memory for all flows of a test file, one after another: making it takes longer than most tests. */
-const sharedMemory = (): FlowMemory => (memory ??= new FlowMemory(shape))
+function sharedMemory(clients: number): FlowMemory {
+  const memory = memories.get(clients) ?? new FlowMemory(shapeFor(clients))
+  memories.set(clients, memory)
+  return memory
+}
 
 export type Handle = (tasks: readonly Record<string, unknown>[]) => void
 
-/** What a task came to. `timesSettled` is 1 once it is over, and stays so. */
-export interface Outcome {
-  timesSettled: number
-  finished: Finished | undefined
-  error: unknown
-}
-
 /**
- * A flow of two steps whose client and workers all live in this thread and do one thing at a time, when they are told
- * to: a worker's turn is what its loop does with one batch.
+ * A flow of two steps whose clients and workers all live in this thread and do one thing at a time, when they are told
+ * to: a worker's turn is what its loop does with one batch. It is its own first client.
  */
-export class SmallFlow {
-  readonly client: Client
-  readonly control: Control
-  readonly outcomes = new Map<object, Outcome>()
+export class SmallFlow extends SmallClient {
+  readonly shape: FlowShape
   readonly #connection
 
-  /** @param bells - the bells of the actors, where a test has some that are listened to. */
-  constructor(bells: readonly BellEnds[] = sharedMemory().bells) {
-    const { control, payloads } = sharedMemory()
+  /**
+   * @param bells - the bells of the actors, where a test has some that are listened to.
+   * @param clients - how many there may be, with the flow's own.
+   */
+  constructor(bells?: readonly BellEnds[], clients = 1) {
+    const { shape, control, payloads, bells: silent } = sharedMemory(clients)
     new Uint8Array(control.view(0, control.byteLength)).fill(0)
-    this.#connection = { control, payloads, bells: bells.map(({ write }) => write) }
-    this.control = Control.create(shape, this.#connection, 0)
-    const bell = createBell()
-    libc().close(bell.write)
-    this.client = new Client(this.control, {
-      maxPending: 100,
-      payloadThreshold,
-      spin: 0,
-      bell: bell.read,
-      conditions,
-      stepNames: ['first', 'second'],
-      onSettled: (task, finished) => {
-        const outcome = this.outcomes.get(task)!
-        outcome.timesSettled++
-        outcome.finished = finished
-      },
-    })
+    const connection = { control, payloads, bells: (bells ?? silent).map(({ write }) => write) }
+    super(Control.create(shape, connection, 0), { payloadThreshold, stepNames })
+    this.shape = shape
+    this.#connection = connection
   }
 
   attach(actor: number): Control {
-    return Control.attach(shape, this.#connection, actor)
+    return Control.attach(this.shape, this.#connection, actor)
+  }
+
+  /** A client that joins the flow under this number. */
+  join(number: number): SmallClient {
+    return new SmallClient(this.attach(number), { payloadThreshold, stepNames })
   }
 
   setTime(now: number): void {
     ;(this.control.clock as ManualClock).set(now)
   }
 
-  submit<Task extends object>(
-    task: Task,
-    timeout = Infinity,
-    signal?: AbortSignal,
-    priority = 0,
-  ): Task {
-    const outcome: Outcome = { timesSettled: 0, finished: undefined, error: undefined }
-    this.outcomes.set(task, outcome)
-    this.client.submit(task, 0, { timeout, priority, signal }).catch((error: unknown) => {
-      outcome.error = error
-    })
-    return task
-  }
-
-  /** Whether the task was finished, and not failed, withdrawn or lost. */
-  isCompleted(task: object): boolean {
-    return this.outcomes.get(task)!.finished !== undefined
-  }
-
   /** How many tasks of each priority have a slot. */
   admitted(): number[] {
-    const counts = Array.from({ length: shape.priorities }, () => 0)
-    for (let slot = 0; slot < shape.slotsPerClient; slot++)
+    const counts = Array.from({ length: this.shape.priorities }, () => 0)
+    for (let slot = 0; slot < this.control.tasks.geometry.slots; slot++)
       if (stateOf(this.control.tasks.word(slot)) !== FREE)
         counts[this.control.tasks.priority(slot)]!++
     return counts
@@ -115,9 +85,9 @@ export class SmallFlow {
 
   /** The slots that a worker runs. */
   runningOf(step: number, worker: number): number[] {
-    const actor = workerActor(shape, step, worker)
+    const actor = workerActor(this.shape, step, worker)
     const slots: number[] = []
-    for (let slot = 0; slot < shape.slotsPerClient; slot++) {
+    for (let slot = 0; slot < this.control.tasks.geometry.slots; slot++) {
       const word = this.control.tasks.word(slot)
       if (stateOf(word) === RUNNING && actorOf(word) === actor) slots.push(slot)
     }
@@ -137,16 +107,10 @@ export class SmallFlow {
     }
   }
 
-  /** Releases all results, as the program would. */
-  release(): void {
-    for (const { finished } of this.outcomes.values())
-      if (finished !== undefined) finished.results.release(finished.buffers)
-  }
-
   /** What should be empty now and is not. */
   leftovers(): Record<string, number> {
     const { blocks, queues, completions, tasks } = this.control
-    const states = Array.from({ length: shape.slotsPerClient }, (_, slot) => tasks.word(slot))
+    const states = Array.from({ length: tasks.geometry.slots }, (_, slot) => tasks.word(slot))
     const tally = this.client.tally()
     const { completed, failed, timedOut, cancelled, pending } = tally
     return Object.fromEntries(
@@ -155,7 +119,7 @@ export class SmallFlow {
         pages: blocks.pagesInUse(),
         gatherers: queues.filter((queue) => queue.isGathering()).length,
         queued: queues.filter((queue) => !queue.isEmpty()).length,
-        done: completions[0]!.length,
+        done: completions.filter((ring) => ring.length > 0).length,
         busySlots: states.filter((word) => stateOf(word) !== 0).length,
         pending,
         unbalanced: tally.admitted - completed - failed - timedOut - cancelled - pending,
@@ -163,10 +127,6 @@ export class SmallFlow {
           .length,
       }).filter(([, count]) => count !== 0),
     )
-  }
-
-  close(): void {
-    this.client.close(() => undefined)
   }
 }
 
@@ -188,7 +148,7 @@ export class SmallWorker {
   constructor(flow: SmallFlow, step: number, worker: number, options: SmallWorkerOptions = {}) {
     const { batchSize = 2, onExpired } = options
     this.#batchSize = batchSize
-    this.control = flow.attach(workerActor(shape, step, worker))
+    this.control = flow.attach(workerActor(flow.shape, step, worker))
     this.payloads = new Payloads(this.control)
     const neverSleeps = { sleep: () => undefined, wakeAll: () => undefined } as unknown as Sleeper
     this.delivery = new Delivery(

@@ -1,0 +1,73 @@
+import { Client } from '../../src/client/client.ts'
+import type { Finished } from '../../src/client/outcome-reader.ts'
+import { libc } from '../../src/memory/libc.ts'
+import { createBell } from '../../src/transport/bells.ts'
+import type { Control } from '../../src/transport/control.ts'
+
+/** What a task came to. `timesSettled` is 1 once it is over, and stays so. */
+export interface Outcome {
+  timesSettled: number
+  finished: Finished | undefined
+  error: unknown
+}
+
+interface SmallClientOptions {
+  readonly payloadThreshold: number
+  readonly stepNames: readonly string[]
+}
+
+/** A client of a `SmallFlow`, with the program that uses it. */
+export class SmallClient {
+  readonly client: Client
+  readonly control: Control
+  readonly outcomes = new Map<object, Outcome>()
+
+  constructor(control: Control, { payloadThreshold, stepNames }: SmallClientOptions) {
+    const bell = createBell()
+    libc().close(bell.write)
+    this.control = control
+    this.client = new Client(control, {
+      maxPending: 100,
+      payloadThreshold,
+      spin: 0,
+      bell: bell.read,
+      conditions: stepNames.map(() => undefined),
+      stepNames,
+      onSettled: (task, finished) => {
+        const outcome = this.outcomes.get(task)!
+        outcome.timesSettled++
+        outcome.finished = finished
+      },
+    })
+  }
+
+  submit<Task extends object>(
+    task: Task,
+    timeout = Infinity,
+    signal?: AbortSignal,
+    priority = 0,
+  ): Task {
+    const outcome: Outcome = { timesSettled: 0, finished: undefined, error: undefined }
+    this.outcomes.set(task, outcome)
+    this.client.submit(task, 0, { timeout, priority, signal }).catch((error: unknown) => {
+      outcome.error = error
+    })
+    return task
+  }
+
+  /** Whether the task was finished, and not failed, withdrawn or lost. */
+  isCompleted(task: object): boolean {
+    return this.outcomes.get(task)!.finished !== undefined
+  }
+
+  /** Releases all results, as the program would. */
+  release(): void {
+    for (const { finished } of this.outcomes.values())
+      if (finished !== undefined) finished.results.release(finished.buffers)
+  }
+
+  /** The client is heard of no more; what it left in the flow's memory stays there. */
+  close(): void {
+    this.client.close(() => undefined)
+  }
+}
