@@ -10,6 +10,7 @@ export function sendError(error: unknown, reply: FastifyReply): void {
   if (status === 500) console.error(error) // the sender is told no details, the log is
   // Closing at once would cut off a client that still sends, before it has read this.
   if (status === 413) reply.removeHeader('connection')
+  reply.request.raw.resume() // what else it sends of its body is read and thrown away
   void reply.code(status).headers(headers).send({ error: { code, message } })
 }
 

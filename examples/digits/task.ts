@@ -12,8 +12,8 @@ export interface Answer {
 
 /** One picture on its way through the flow. Each step fills in what the next one needs. */
 export class DigitTask extends BaseTask {
-  /** The bytes of a PNG or JPEG file. */
-  readonly image: Uint8Array
+  /** The bytes of a PNG or JPEG file; empty until they have arrived. */
+  image: Uint8Array
   /** Decode: why the picture cannot be read, in words for its sender. */
   problem?: string
   /** Decode: 28 x 28 values, ink is 1 and paper 0. */
@@ -23,7 +23,7 @@ export class DigitTask extends BaseTask {
   /** Answer: what the sender gets. */
   answer?: Answer
 
-  constructor(image: Uint8Array) {
+  constructor(image: Uint8Array = new Uint8Array(0)) {
     super()
     this.image = image
   }

@@ -148,6 +148,7 @@ const messageOf = (error: unknown): string =>
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): unknown {
   if (!AqueductError.is(error)) return reply.send(error)
   const { status, code, message, headers } = toHttpError(error)
+  request.raw.resume() // the rest of a body that nobody wants any more would block the connection
   // The sender is told no details, the log is.
   if (status === 500) request.log.error({ err: error }, error.message)
   else request.log.info({ code, statusCode: status }, error.message)

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { connect } from 'node:net'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { FlowStats } from '../../src/index.ts'
@@ -110,6 +111,37 @@ describe('the digits service', () => {
     const { status, body } = await predict(service, Buffer.alloc(8 * 1024 * 1024 + 1))
     expect(status).toBe(413)
     expect(body).toEqual({ error: { code: expect.any(String), message: expect.any(String) } })
+  })
+
+  test('takes a picture of unknown length, in pieces, and refuses one that does not end with 413', async () => {
+    const send = async (pieces: Iterable<Uint8Array>): Promise<Response> =>
+      fetch(`${service.url}/predict`, {
+        method: 'POST',
+        body: ReadableStream.from(pieces),
+        duplex: 'half',
+        headers: { 'content-type': 'image/png' },
+      })
+    const halves = [small.subarray(0, 100), small.subarray(100)]
+    expect(await (await send(halves)).json()).toMatchObject({ digit: 7 })
+    const endless = Array.from({ length: 140 }, () => Buffer.alloc(65_536))
+    expect((await send(endless)).status).toBe(413)
+    expect(await predict(service, small)).toMatchObject({ status: 200 })
+  })
+
+  test('gives the memory of a picture back whose sender has hung up', async () => {
+    const { hostname, port } = new URL(service.url)
+    const socket = connect(Number(port), hostname)
+    const head = 'POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\n'
+    socket.write(`${head}content-length: 5000000\r\n\r\n`)
+    socket.write(Buffer.alloc(1_000_000))
+    const blocks = async (): Promise<number> => {
+      const stats = (await (await fetch(`${service.url}/stats`)).json()) as FlowStats
+      return stats.memory.blocksInUse
+    }
+    expect(await blocks()).toBe(0)
+    await eventually(async () => ((await blocks()) > 0 ? true : undefined))
+    socket.destroy()
+    await eventually(async () => ((await blocks()) === 0 ? true : undefined))
   })
 
   test.each(['text/plain', 'application/json', 'image/gif', ''])(

@@ -132,7 +132,9 @@ export class Scene {
     const source = new Readable({ read: () => undefined })
     const size = { size: undefined, maxSize: 20_000, elementBytes: 1 }
     const options = { ...size, timeout: Infinity, signal: undefined }
-    this.guest.client.uploads.receive({}, source, options).bytes.catch(() => undefined)
+    this.guest.client.uploads
+      .receive({}, source, options, () => undefined)
+      .done.catch(() => undefined)
     for (let chunk = 0; chunk < 4; chunk++) source.emit('data', new Uint8Array(2000))
     source.emit('end')
   }
