@@ -1,24 +1,26 @@
 /**
  * Recognises handwritten digits over HTTP: `npm run demo`, then open the address that it prints.
  *
- * The web process only receives and answers. Decoding pictures and running the model happen in the worker processes of
- * a flow (flow.ts), so a slow picture never keeps another request waiting. The plugin starts the flow, tells of its health,
- * and lets both end cleanly at a signal.
+ * The web process only receives and answers. Pictures go straight into the memory that it shares with the worker processes
+ * of a flow (flow.ts). Decoding them and running the model happen there, so a slow picture never keeps another request
+ * waiting. The plugin starts the flow, tells of its health, and lets both end cleanly at a signal.
  */
 import { readFile } from 'node:fs/promises'
 import { relative } from 'node:path'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import aqueduct from 'aqueduct-ts/fastify'
-import Fastify from 'fastify'
+import Fastify, { type FastifyRequest } from 'fastify'
 import { refuseConnection, sendError } from './errors.ts'
 import { makeDigitFlow } from './flow.ts'
 import { DigitTask } from './task.ts'
 
 const { HOST = '127.0.0.1', PORT = '8080', TIMEOUT = '5000', MAX_PENDING = '256' } = process.env
 
+const MAX_PICTURE = 8 * 1024 * 1024 // bytes
+
 const flow = makeDigitFlow({ maxPending: Number(MAX_PENDING) })
 const app = Fastify({
-  bodyLimit: 8 * 1024 * 1024,
   requestTimeout: 30_000, // ms for a body to arrive
   return503OnClosing: false, // what arrives on open connections while we stop is still answered
   frameworkErrors: (error, _request, reply) => sendError(error, reply),
@@ -33,17 +35,22 @@ app.setNotFoundHandler(({ method, url }, reply) =>
   reply.code(404).send({ error: { code: 'NOT_FOUND', message: `There is no ${method} ${url}.` } }),
 )
 
+// A body stays a stream, for the route to receive.
 app.removeAllContentTypeParsers()
 app.addContentTypeParser(
   ['image/png', 'image/jpeg', 'application/octet-stream'],
-  { parseAs: 'buffer' },
   (_request, body, done) => done(null, body),
 )
 
-app.post<{ Body?: Buffer }>('/predict', async (request, reply) => {
-  const task = new DigitTask(request.body ?? Buffer.alloc(0))
+app.post<{ Body?: Readable }>('/predict', async (request, reply) => {
+  const task = new DigitTask()
+  const { hangUp: signal } = reply
   try {
-    await flow.process(task, { timeout: Number(TIMEOUT), signal: reply.hangUp })
+    if (request.body !== undefined) {
+      const size = lengthOf(request)
+      await task.shareFrom('image', request.body, { size, maxSize: MAX_PICTURE, signal })
+    }
+    await flow.process(task, { timeout: Number(TIMEOUT), signal })
     if (task.problem !== undefined) {
       return await reply.code(400).send({ error: { code: 'BAD_IMAGE', message: task.problem } })
     }
@@ -62,6 +69,12 @@ app.setReplySerializer((answer) =>
     typeof value === 'number' ? Number(value.toFixed(4)) : value,
   ),
 )
+
+/** How long the body is, in bytes; undefined where it does not say. */
+function lengthOf({ headers }: FastifyRequest): number | undefined {
+  const length = headers['content-length']
+  return length === undefined ? undefined : Number(length)
+}
 
 function invite(address: string): void {
   const sample = fileURLToPath(new URL('samples/seven-drawn.png', import.meta.url))

@@ -12,7 +12,7 @@ export interface Answer {
 
 /** One picture on its way through the flow. Each step fills in what the next one needs. */
 export class DigitTask extends BaseTask {
-  /** The bytes of a PNG or JPEG file. */
+  /** The bytes of a PNG or JPEG file. The server receives them straight into shared memory. */
   readonly image: Uint8Array
   /** Decode: why the picture cannot be read, in words for its sender. */
   problem?: string
@@ -23,7 +23,7 @@ export class DigitTask extends BaseTask {
   /** Answer: what the sender gets. */
   answer?: Answer
 
-  constructor(image: Uint8Array) {
+  constructor(image: Uint8Array = new Uint8Array(0)) {
     super()
     this.image = image
   }

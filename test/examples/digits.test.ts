@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { connect } from 'node:net'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { FlowStats } from '../../src/index.ts'
@@ -110,6 +111,35 @@ describe('the digits service', () => {
     const { status, body } = await predict(service, Buffer.alloc(8 * 1024 * 1024 + 1))
     expect(status).toBe(413)
     expect(body).toEqual({ error: { code: expect.any(String), message: expect.any(String) } })
+  })
+
+  test('refuses it also where it does not say its length, and the sender hears of it', async () => {
+    const mebibyte = Buffer.alloc(1024 * 1024)
+    const chunks = ReadableStream.from(Array.from({ length: 12 }, () => mebibyte))
+    const init = { body: chunks, duplex: 'half' } as unknown as RequestInit
+    const { status, body } = await predict(service, small, 'image/png', init)
+    expect(status).toBe(413)
+    expect(body.error.code).toBe('AQ_PAYLOAD_TOO_LARGE')
+  })
+
+  test('takes a picture that does not say its length', async () => {
+    const halves = [small.subarray(0, 1000), small.subarray(1000)]
+    const init = { body: ReadableStream.from(halves), duplex: 'half' } as unknown as RequestInit
+    const { status, body } = await predict(service, small, 'image/png', init)
+    expect([status, body.digit]).toEqual([200, 7])
+  })
+
+  test('a picture that breaks off leaves nothing', async () => {
+    const { hostname, port } = new URL(service.url)
+    const head = `POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: 500000\r\n\r\n`
+    const socket = connect(Number(port), hostname)
+    socket.on('error', () => undefined)
+    socket.write(head)
+    socket.write(Buffer.alloc(100_000))
+    await eventually(async () => (await statsOf(service)).memory.blocksInUse || undefined)
+    socket.resetAndDestroy()
+    await eventually(async () => (await statsOf(service)).memory.blocksInUse === 0 || undefined)
+    expect(await predict(service, small)).toMatchObject({ status: 200, body: { digit: 7 } })
   })
 
   test.each(['text/plain', 'application/json', 'image/gif', ''])(
