@@ -8,9 +8,8 @@ import type { FastifyReply } from 'fastify'
 export function sendError(error: unknown, reply: FastifyReply): void {
   const { status, code, message, headers } = toHttpError(error)
   if (status === 500) console.error(error) // the sender is told no details, the log is
-  // Closing at once would cut off a client that still sends, before it has read this.
-  if (status === 413) reply.removeHeader('connection')
-  reply.request.raw.resume() // what else it sends of its body is read and thrown away
+  // What is left of a body that was refused is read and thrown away: its sender may read the answer only after it.
+  reply.request.raw.resume()
   void reply.code(status).headers(headers).send({ error: { code, message } })
 }
 

@@ -1,29 +1,27 @@
 /**
  * Recognises handwritten digits over HTTP: `npm run demo`, then open the address that it prints.
  *
- * The web process only passes pictures on and answers. Decoding pictures and running the model happen in the worker processes of
- * a flow (flow.ts), so a slow picture never keeps another request waiting. The plugin starts the flow, tells of its health,
- * and lets both end cleanly at a signal.
+ * The web process only receives and answers. Pictures go straight into the memory that it shares with the worker processes
+ * of a flow (flow.ts). Decoding them and running the model happen there, so a slow picture never keeps another request
+ * waiting. The plugin starts the flow, tells of its health, and lets both end cleanly at a signal.
  */
 import { readFile } from 'node:fs/promises'
 import { relative } from 'node:path'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import aqueduct from 'aqueduct-ts/fastify'
-import Fastify from 'fastify'
+import Fastify, { type FastifyRequest } from 'fastify'
 import { refuseConnection, sendError } from './errors.ts'
 import { makeDigitFlow } from './flow.ts'
 import { DigitTask } from './task.ts'
 
 const { HOST = '127.0.0.1', PORT = '8080', TIMEOUT = '5000', MAX_PENDING = '256' } = process.env
 
-const MAX_BYTES = 8 * 1024 * 1024
-const BODY_TIMEOUT = 30_000 // ms for a body to arrive
+const MAX_PICTURE = 8 * 1024 * 1024 // bytes
 
 const flow = makeDigitFlow({ maxPending: Number(MAX_PENDING) })
 const app = Fastify({
-  bodyLimit: MAX_BYTES,
-  requestTimeout: BODY_TIMEOUT,
+  requestTimeout: 30_000, // ms for a body to arrive
   return503OnClosing: false, // what arrives on open connections while we stop is still answered
   frameworkErrors: (error, _request, reply) => sendError(error, reply),
   clientErrorHandler: refuseConnection,
@@ -37,26 +35,29 @@ app.setNotFoundHandler(({ method, url }, reply) =>
   reply.code(404).send({ error: { code: 'NOT_FOUND', message: `There is no ${method} ${url}.` } }),
 )
 
-// Pictures are not parsed here, not even read: they stream into shared memory.
+// A body stays a stream, for the route to receive.
 app.removeAllContentTypeParsers()
 app.addContentTypeParser(
   ['image/png', 'image/jpeg', 'application/octet-stream'],
-  (_request, stream, done) => done(null, stream),
+  (_request, body, done) => done(null, body),
 )
 
 app.post<{ Body?: Readable }>('/predict', async (request, reply) => {
-  using task = new DigitTask() // its shared memory is free for the next one when we are done
-  const signal = reply.hangUp
-  if (request.body !== undefined) {
-    const size = Number(request.headers['content-length'] ?? NaN) // chunked bodies do not say
-    const limits = Number.isNaN(size) ? { maxSize: MAX_BYTES } : { size, maxSize: MAX_BYTES }
-    await task.shareFrom('image', request.body, { ...limits, signal, timeout: BODY_TIMEOUT })
+  const task = new DigitTask()
+  const { hangUp: signal } = reply
+  try {
+    if (request.body !== undefined) {
+      const size = lengthOf(request)
+      await task.shareFrom('image', request.body, { size, maxSize: MAX_PICTURE, signal })
+    }
+    await flow.process(task, { timeout: Number(TIMEOUT), signal })
+    if (task.problem !== undefined) {
+      return await reply.code(400).send({ error: { code: 'BAD_IMAGE', message: task.problem } })
+    }
+    return { ...task.answer, timings: task.timings }
+  } finally {
+    task.release() // its shared memory is free for the next one
   }
-  await flow.process(task, { timeout: Number(TIMEOUT), signal })
-  if (task.problem !== undefined) {
-    return await reply.code(400).send({ error: { code: 'BAD_IMAGE', message: task.problem } })
-  }
-  return { ...task.answer, timings: task.timings }
 })
 
 app.get('/', (_request, reply) => reply.type('text/html; charset=utf-8').send(page))
@@ -68,6 +69,12 @@ app.setReplySerializer((answer) =>
     typeof value === 'number' ? Number(value.toFixed(4)) : value,
   ),
 )
+
+/** How long the body is, in bytes; undefined where it does not say. */
+function lengthOf({ headers }: FastifyRequest): number | undefined {
+  const length = headers['content-length']
+  return length === undefined ? undefined : Number(length)
+}
 
 function invite(address: string): void {
   const sample = fileURLToPath(new URL('samples/seven-drawn.png', import.meta.url))

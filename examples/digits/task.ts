@@ -12,8 +12,8 @@ export interface Answer {
 
 /** One picture on its way through the flow. Each step fills in what the next one needs. */
 export class DigitTask extends BaseTask {
-  /** The bytes of a PNG or JPEG file; empty until they have arrived. */
-  image: Uint8Array
+  /** The bytes of a PNG or JPEG file. The server receives them straight into shared memory. */
+  readonly image: Uint8Array
   /** Decode: why the picture cannot be read, in words for its sender. */
   problem?: string
   /** Decode: 28 x 28 values, ink is 1 and paper 0. */
