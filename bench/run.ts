@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { machine, versions } from './harness/machine.ts'
 import { type Outcome, type Settings, toJson, toTables } from './harness/report.ts'
+import { cluster } from './workloads/cluster.ts'
 import { dispatch } from './workloads/dispatch.ts'
 import { idle } from './workloads/idle.ts'
 import { memory } from './workloads/memory.ts'
@@ -37,6 +38,11 @@ const workloads: Readonly<Record<string, Workload>> = {
     defaults,
     run: memory,
   },
+  cluster: {
+    about: 'one flow with one and with two web processes, and one of them killed',
+    defaults,
+    run: cluster,
+  },
   upload: {
     about: 'memory of a web process that takes large bodies, against a route that buffers them',
     defaults: { ...defaults, pairs: 3 },
@@ -53,7 +59,7 @@ ${Object.entries(workloads)
 
 Options
   --json        one JSON object on standard output
-  --pairs N     alternating pairs per ratio (dispatch, payload: ${defaults.pairs}; upload: ${workloads['upload']!.defaults.pairs})
+  --pairs N     alternating pairs per ratio (dispatch, payload, cluster: ${defaults.pairs}; upload: ${workloads['upload']!.defaults.pairs})
   --seconds S   seconds per measurement (default ${defaults.seconds}; idle ${workloads['idle']!.defaults.seconds}; memory and upload have none)
   --tasks N     tasks of the memory workload (default ${defaults.tasks})
   --help        this text
