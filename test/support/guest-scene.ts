@@ -146,24 +146,16 @@ export class Scene {
     while (queue!.claim(actor) >= 0);
   }
 
-  /** A worker's turn. Anybody may come in between the two looks that its handler takes at each payload. */
-  turn(step: number, kind = kinds[0]!, batchSize = 2): void {
-    const handle: Handle = (tasks) => {
-      const before = tasks.map((task) => valuesIn(task['image']))
-      this.flow.control.tasks.word(0)
-      tasks.forEach((task, index) => {
-        const seen = [...before[index]!, ...valuesIn(task['image'])]
-        if (new Set(seen).size > 1) this.#sights.push(`${String(task['number'])}: ${String(seen)}`)
-        const number = task['number'] as number
-        task['number'] = number + 1
-        if (number >= 100 && number < 200) changes[kind]!(task)
-      })
-    }
-    let worker = this.#workers[step]
-    if (worker?.batchSize !== batchSize)
-      worker = { batchSize, worker: new SmallWorker(this.flow, step, 0, { batchSize }) }
-    this.#workers[step] = worker
-    worker.worker.turn(handle)
+  /** A worker's turn. */
+  turn(step: number, kind?: string, batchSize?: number): void {
+    this.beginTurn(step, kind, batchSize)()
+  }
+
+  /** A worker claims and starts a batch; the rest of its turn is returned. */
+  beginTurn(step: number, kind = kinds[0]!, batchSize = 2): () => void {
+    const worker = this.#workerOf(step, batchSize)
+    const batch = worker.begin()
+    return () => worker.complete(batch, this.#handle(changes[kind]!))
   }
 
   /** Turns of both steps until nothing waits any more. */
@@ -226,6 +218,29 @@ export class Scene {
     flow.close()
     newcomer.close()
     return complaints
+  }
+
+  /** Changes the guest's tasks. Anybody may come in between its two looks at each payload. */
+  #handle(change: (task: Record<string, unknown>) => void): Handle {
+    return (tasks) => {
+      const before = tasks.map((task) => valuesIn(task['image']))
+      this.flow.control.tasks.word(0)
+      tasks.forEach((task, index) => {
+        const seen = [...before[index]!, ...valuesIn(task['image'])]
+        if (new Set(seen).size > 1) this.#sights.push(`${String(task['number'])}: ${String(seen)}`)
+        const number = task['number'] as number
+        task['number'] = number + 1
+        if (number >= 100 && number < 200) change(task)
+      })
+    }
+  }
+
+  #workerOf(step: number, batchSize: number): SmallWorker {
+    const known = this.#workers[step]
+    if (known?.batchSize === batchSize) return known.worker
+    const worker = new SmallWorker(this.flow, step, 0, { batchSize })
+    this.#workers[step] = { worker, batchSize }
+    return worker
   }
 
   /** Everybody does what there is to do. What the guest left is looked at only when the guest's bell rings. */

@@ -176,14 +176,23 @@ export class SmallWorker {
 
   /** Claims a batch, has it handled and hands it over. */
   turn(handle: Handle): void {
+    this.complete(this.begin(), handle)
+  }
+
+  /** Claims a batch and starts it. */
+  begin(): Claim[] {
     const queue = this.control.queues[this.#step]!
-    let batch: Claim[] = []
+    const batch: Claim[] = []
     const isExclusive = this.#batchSize > 1
     if (!isExclusive || queue.takeGathering(this.control.actor)) {
       this.batcher.claim(batch, this.#batchSize)
       if (isExclusive) queue.endGathering(this.control.actor)
     }
-    batch = this.batcher.start(batch)
+    return this.batcher.start(batch)
+  }
+
+  /** Has a batch handled that was started, and hands it over. */
+  complete(batch: readonly Claim[], handle: Handle): void {
     const tasks = batch.map((claim) => this.#decode(claim))
     try {
       handle(tasks)

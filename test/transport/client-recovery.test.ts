@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { eachDeath, eachPreemption, preemptedAt } from '../support/atomics.ts'
 import { Frame, LONG, Scene, kinds } from '../support/guest-scene.ts'
+import { SmallWorker } from '../support/small-flow.ts'
 
 // The dead would go on collecting garbage, a second later, for the sake of what they held.
 beforeAll(() => {
@@ -184,6 +185,24 @@ describe.each(kinds)('a client has gone while a worker %s', (kind) => {
       },
     )
 
+    test('and at any moment of its recovery a worker comes by', () => {
+      const moments = eachPreemption((preempted) => {
+        const scene = begin(step, true)
+        let complete: (() => void) | undefined
+        preempted(
+          () => {
+            complete = scene.beginTurn(step, kind, batchSize)
+          },
+          () => scene.recover(),
+        )
+        scene.bystand(20)
+        scene.welcome()
+        complete?.()
+        expect(scene.complaints()).toEqual([])
+      })
+      expect(moments).toBeGreaterThan(50)
+    })
+
     test('which dies at any step, and is recovered before it or after it', () => {
       eachDeath((die, death) => {
         const scene = begin(step, true)
@@ -197,4 +216,12 @@ describe.each(kinds)('a client has gone while a worker %s', (kind) => {
       })
     })
   })
+})
+
+test('a task that a worker is handling goes no further once its client has gone', () => {
+  const scene = new Scene()
+  submit()(scene)
+  new SmallWorker(scene.flow, 0, 0).turn(() => scene.recover())
+  expect(scene.flow.control.queues[1]!.isEmpty()).toBe(true)
+  expect(scene.complaints()).toEqual([])
 })
