@@ -211,7 +211,9 @@ export class Supervisor {
     if (this.#closed) return
     const number = this.#control.deaths.add({ ...death, step: seat.step })
     this.#deathCauses[number] = death.error
-    recoverWorker(this.#control, seat.step, seat.number, number)
+    // Who is ended by force with the flow leaves its tasks to the flow's end: they were stopped, and not struck by a death.
+    if (!this.#stopping || !seat.wasEnded)
+      recoverWorker(this.#control, seat.step, seat.number, number)
     const wasRetiring = seat.use === 'retiring'
     if (wasRetiring) seat.use = 'spare'
     for (const look of this.#onGone) look()
