@@ -134,7 +134,9 @@ export abstract class BaseTask implements Disposable {
    * before `flow.process(task)`, which then hands the memory over instead of copying it.
    *
    * `size` is what the body brings exactly, its `Content-Length`. `maxSize` is the most that it may bring, for bodies that
-   * do not say (chunked, multipart): memory is taken as they grow. With both, a `size` above `maxSize` is refused at once.
+   * do not say (chunked, multipart): memory is taken as they grow, and no more of them are let in than could come to their
+   * `maxSize` one after another, so choose it well below the flow's `memory`. With both, a `size` above `maxSize` is
+   * refused at once.
    *
    * While there is no memory the stream is not read, and its sender has to wait. Nothing of what fails leaks, the field
    * keeps the value that it had, and **the stream is neither ended nor destroyed**: it stands where it was, paused, for
@@ -150,6 +152,7 @@ export abstract class BaseTask implements Disposable {
    * @throws PayloadTooLargeError - it is larger than `maxSize`, or than all the memory that there is.
    * @throws TaskTimeoutError - it had not arrived within `timeout`. OutOfMemoryError - no memory came free within it.
    * @throws TaskCancelledError - `signal` was aborted, or the task released. FlowStoppedError - the flow was stopped.
+   * @throws QueueFullError - as many bodies are arriving as tasks may be pending (`maxPending`).
    * @throws NotRunningError, InvalidTaskError, InvalidOptionError
    *
    * @example
