@@ -153,7 +153,7 @@ function edgesTo(
   const edges: EdgeMetrics[] = []
   for (let from = FROM_CLIENT; from <= sources; from++) {
     for (let priority = 0; priority < control.shape.priorities; priority++) {
-      const edge = edgeHistogram(control.shape, from, priority)
+      const edge = edgeHistogram(control.shape.priorities, from, priority)
       const transfer = sumOf(meters, edge + TRANSFER_MS)
       if (transfer.isEmpty) continue
       edges.push({

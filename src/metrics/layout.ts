@@ -40,15 +40,12 @@ const EDGE_HISTOGRAMS = 2
 export const FROM_CLIENT = 0
 
 /** Number of the first histogram of the edge from `from`: {@link FROM_CLIENT}, or a step's index plus one. */
-export const edgeHistogram = (
-  { priorities }: MetricsShape,
-  from: number,
-  priority: number,
-): number => FIRST_EDGE + (from * priorities + priority) * EDGE_HISTOGRAMS
+export const edgeHistogram = (priorities: number, from: number, priority: number): number =>
+  FIRST_EDGE + (from * priorities + priority) * EDGE_HISTOGRAMS
 
 /** Histograms that an actor has place for. A task comes from a client or a step before, to a step or a client. */
 export const histogramsOf = (shape: MetricsShape): number =>
-  shape.metrics ? edgeHistogram(shape, shape.steps.length + 1, 0) : 0
+  shape.metrics ? edgeHistogram(shape.priorities, shape.steps.length + 1, 0) : 0
 
 /** Cell in which the buckets begin. */
 export const bucketsStart = (histograms: number): number =>

@@ -18,11 +18,13 @@ export class Meter {
   readonly isOn: boolean
   readonly histograms: Histograms
   readonly counters: Counters
-  readonly #shape: MetricsShape
+  readonly #priorities: number
+  readonly #steps: number
 
   /** @param start - index of the first of the actor's words. */
   constructor(words: Int32Array, start: number, shape: MetricsShape) {
-    this.#shape = shape
+    this.#priorities = shape.priorities
+    this.#steps = shape.steps.length
     this.isOn = shape.metrics
     this.counters = new Counters(words, start)
     this.histograms = new Histograms(words, start, shape)
@@ -33,10 +35,9 @@ export class Meter {
    * memory: what cannot be is not recorded.
    */
   arrived(fromStep: number, priority: number, transferMs: number, bytes: number): void {
-    const { priorities, steps } = this.#shape
-    if (fromStep >= steps.length || priority < 0 || priority >= priorities) return
+    if (fromStep >= this.#steps || priority < 0 || priority >= this.#priorities) return
     const from = fromStep < 0 ? FROM_CLIENT : fromStep + 1
-    const edge = edgeHistogram(this.#shape, from, priority)
+    const edge = edgeHistogram(this.#priorities, from, priority)
     this.histograms.recordMs(edge + TRANSFER_MS, transferMs)
     this.histograms.recordWhole(edge + TASK_BYTES, bytes)
   }

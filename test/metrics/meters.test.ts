@@ -68,7 +68,7 @@ describe('metrics in shared memory', () => {
         for (let from = FROM_CLIENT; from <= shape.steps.length; from++) {
           for (let priority = 0; priority < shape.priorities; priority++) {
             for (const kind of [TRANSFER_MS, TASK_BYTES]) {
-              const histogram = edgeHistogram(shape, from, priority) + kind
+              const histogram = edgeHistogram(shape.priorities, from, priority) + kind
               expect(seen.has(histogram)).toBe(false)
               expect(histogram).toBeLessThan(histogramsOf(shape))
               seen.add(histogram)
@@ -94,7 +94,7 @@ describe('metrics in shared memory', () => {
     const shape = shapeOf(1, 1)
     const meter = new StepMeter(new Int32Array(metricWords(shape)), 0, shape, 4)
     meter.arrived(-1, 0, -0.5, 10)
-    const edge = edgeHistogram(shape, FROM_CLIENT, 0)
+    const edge = edgeHistogram(shape.priorities, FROM_CLIENT, 0)
     expect(read(meter.histograms, edge + TRANSFER_MS)).toMatchObject({ count: 1, sum: 0 })
   })
 

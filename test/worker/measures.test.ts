@@ -67,7 +67,7 @@ async function work(
   sleeper.wakeAll()
   await done
   sleeper.close()
-  const edge = edgeHistogram(control.shape, FROM_CLIENT, 0)
+  const edge = edgeHistogram(control.shape.priorities, FROM_CLIENT, 0)
   const read = (histogram: number): [number, number] => {
     const sum = new HistogramSum()
     meter.histograms.addTo(histogram, sum)
