@@ -31,7 +31,10 @@ import type { Welcome } from './transport/handshake.ts'
 export interface FlowClientOptions<Task extends BaseTask> {
   /** The `address` of the flow. */
   readonly address: string
-  /** The class or classes of the tasks that this client will have processed. */
+  /**
+   * The class of the tasks that this client will have processed, or several:
+   * `new FlowClient<A | B>({ address, task: [A, B] })`.
+   */
   readonly task: TaskClassOf<Task> | readonly TaskClassOf<Task>[]
   /** Where the client tells that it has lost its flow, or found it again. Default: warnings on standard error. */
   readonly logger?: FlowLogger
