@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Flow, FlowStep } from '../../src/index.ts'
 import {
+  Counted,
   DeafStart,
   ExitingStart,
   Leaving,
@@ -23,6 +24,12 @@ import { Gate } from '../support/flow-gate.ts'
 describeIsolations('the life of a flow', (isolation) => {
   const work = (options = {}): Flow<WorkTask> =>
     new Flow([new FlowStep(WorkHandler, { isolation, ...options })])
+
+  test('a handler is made in its workers, never in the program that starts the flow', async () => {
+    await using flow = await started(new Flow([new FlowStep(Counted, { isolation, nprocs: 2 })]))
+    expect((await flow.process(new LifeTask())).made).toBe(1)
+    expect(Counted.made).toBe(0)
+  })
 
   test('a flow is created, starting, running, stopping and stopped', async () => {
     const flow = work()

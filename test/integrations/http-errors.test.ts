@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import {
   AqueductError,
+  BodyError,
   CodecError,
   FlowStoppedError,
   HandlerError,
@@ -29,6 +30,13 @@ test.each([
   [new TaskTimeoutError(4711), 504, 'AQ_TIMEOUT'],
   [new PayloadTooLargeError(4711, 42), 413, 'AQ_PAYLOAD_TOO_LARGE'],
   [new TaskCancelledError('secret'), 499, 'AQ_CANCELLED'],
+  [new BodyError('AQ_BODY_SHORT', 'secret', { bytesReceived: 42, size: 42 }), 400, 'AQ_BODY_SHORT'],
+  [new BodyError('AQ_BODY_LONG', 'secret', { bytesReceived: 42, size: 42 }), 400, 'AQ_BODY_LONG'],
+  [
+    new BodyError('AQ_BODY_ABORTED', 'secret', { bytesReceived: 42, size: 42 }),
+    499,
+    'AQ_BODY_ABORTED',
+  ],
   [new HandlerError('Decode', new Error('secret')), 500, 'INTERNAL'],
   [new WorkerDiedError('secret', 42, 1, undefined), 500, 'INTERNAL'],
   [new CodecError('AQ_UNSERIALIZABLE', 'secret', 'task.secret'), 500, 'INTERNAL'],
