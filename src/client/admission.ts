@@ -226,14 +226,20 @@ export class Admission {
     const slot = this.#slots.next()
     if (slot === undefined) return 'slot'
     if (!queue.hasRoom(pending.priority)) return 'room'
+    const stage = pending.holdsMemory ? STAGE_OF_HOLDERS : 0
+    const { missingPages } = pending
+    if (missingPages > 0 && !results.mayPlace(missingPages, stage)) return 'memory'
+    const mayAllocate = pending.holdsMemory || this.#events.bodyWaitsSince() >= pending.submittedAt
     const generation = nextGeneration(generationOfState(tasks.word(slot)))
     try {
-      if (pending.holdsMemory) results.begin(slot, generation, STAGE_OF_HOLDERS)
-      else results.begin(slot, generation, 0, this.#events.bodyWaitsSince() >= pending.submittedAt)
+      results.begin(slot, generation, stage, mayAllocate)
       writeFields(this.#control, this.#encoder, slot, generation, pending.task, results)
     } catch (error) {
       results.abandon(slot)
-      if (error instanceof MemoryExhausted) return 'memory'
+      if (error instanceof MemoryExhausted) {
+        if (mayAllocate) pending.missingPages = results.missingPages
+        return 'memory'
+      }
       this.#events.onRefused(pending, toError(error))
       return undefined
     }

@@ -38,6 +38,8 @@ export class Pending implements Timed {
   slot = -1
   /** Whether there is shared memory that comes back only when the task is done: a body that was received for it. */
   readonly holdsMemory: boolean
+  /** Pages that it lacked when it could not be admitted for want of memory; 0 while it has not been tried. */
+  missingPages = 0
   /** Whether its caller has the outcome; its slot may still be in a worker's hands. */
   settled = false
 

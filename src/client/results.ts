@@ -88,6 +88,15 @@ export class Results implements PayloadOpener, PayloadPlacer {
     return { block: range.block, offset: range.offset + byteOffset, length: value.byteLength }
   }
 
+  /** See {@link Payloads.missingPages}. */
+  get missingPages(): number {
+    return this.#payloads.missingPages
+  }
+
+  mayPlace(pages: number, stage: number): boolean {
+    return this.#payloads.mayPlace(pages, stage)
+  }
+
   allocate(length: number): number {
     if (!this.#mayAllocate) throw exhausted
     return this.#payloads.allocate(length)

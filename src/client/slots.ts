@@ -3,6 +3,8 @@ import {
   CLAIMED,
   FREE,
   QUEUED,
+  RUNNING,
+  actorOf,
   generationOfState,
   stateOf,
   stateWord,
@@ -68,6 +70,8 @@ export class Slots {
       const state = stateOf(word)
       if (state !== QUEUED && state !== CLAIMED) {
         tasks.cancel(slot)
+        // Its worker may be asleep, and wait for memory or room to hand it over.
+        if (state === RUNNING) this.#control.bells.ring(actorOf(word))
         return
       }
       const step = tasks.target(slot)

@@ -26,6 +26,8 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
   #generation = 0
   #limit = 0
   #openedBytes = 0
+  #placedPages = 0
+  #missingPages = 0
   readonly #garbage: number[] = []
 
   constructor(control: Control) {
@@ -37,7 +39,7 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
     this.#slot = slot
     this.#generation = generation
     this.#limit = this.#control.pageLimit(stage)
-    this.#openedBytes = 0
+    this.#openedBytes = this.#placedPages = 0
   }
 
   place(value: ArrayBuffer | ArrayBufferView): PayloadReference | undefined {
@@ -67,12 +69,32 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
   allocate(length: number): number {
     const { blocks, tasks } = this.#control
     const block = blocks.allocate(length, ownedBySlot(this.#slot), this.#limit)
-    if (block < 0) throw this.#tooLarge(length) ?? exhausted
+    if (block < 0) {
+      const { geometry } = blocks
+      this.#missingPages =
+        this.#placedPages + (geometry.classes[geometry.classFor(length)]?.pages ?? 0)
+      throw this.#tooLarge(length) ?? exhausted
+    }
+    this.#placedPages += blocks.geometry.classOf(block).pages
     blocks.setNext(block, tasks.firstBlock(this.#slot))
     tasks.setFirstBlock(this.#slot, block)
     blocks.clearMarks(block)
     blocks.mark(block, this.#generation)
     return block
+  }
+
+  /**
+   * Pages that the task that found memory exhausted last would have needed: for all its payloads up to the one for which
+   * there was no block. As long as there are not so many, to try again would only take memory for a moment, and wake
+   * others in vain when it is given back.
+   */
+  get missingPages(): number {
+    return this.#missingPages
+  }
+
+  /** Whether so many pages are free at a stage. */
+  mayPlace(pages: number, stage: number): boolean {
+    return this.#control.blocks.pagesInUse() + pages <= this.#control.pageLimit(stage)
   }
 
   /** Whether this worker still has the task in `slot`: once that is handed over, its payloads may be anybody's. */
@@ -161,18 +183,20 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
     const { blocks, tasks } = this.#control
     const before = (generation - 1) & GENERATION_MASK
     let last = -1
+    let released = false
     for (let block = tasks.firstBlock(slot); block >= 0;) {
       const next = blocks.next(block)
       if (blocks.isMarked(block, generation) && !blocks.isMarked(block, before)) {
         if (last < 0) tasks.setFirstBlock(slot, next)
         else blocks.setNext(last, next)
         blocks.release(block)
+        released = true
       } else {
         last = block
       }
       block = next
     }
-    this.#control.wakeMemoryWaiters()
+    if (released) this.#control.wakeMemoryWaiters()
   }
 
   /** Releases every block of a slot that the caller owns alone. */

@@ -147,7 +147,8 @@ export class Delivery {
       if (obstacle === 'room') this.#spinForRoom(slot)
       // What is missing may come before the request for it is seen: one more try after that.
       this.#askFor(obstacle, slot)
-      obstacle = this.#tryHandOver(claim, task, clock.now())
+      if (obstacle === 'room' || this.#hasMemory() || tasks.isCancelled(slot))
+        obstacle = this.#tryHandOver(claim, task, clock.now())
       if (obstacle === undefined) return
       if (clock.now() >= deadline) {
         if (obstacle === 'room') this.#finish(claim, OUTCOME_TIMED_OUT)
@@ -169,6 +170,11 @@ export class Delivery {
     } else {
       queues[this.#fullStep]!.waitForRoom(actor)
     }
+  }
+
+  /** Whether there is the memory that was missing last. */
+  #hasMemory(): boolean {
+    return this.#payloads.mayPlace(this.#payloads.missingPages, this.#step + 1)
   }
 
   /** A short queue in front of a fast step is full for microseconds only: looks for room before asking for it. */

@@ -16,21 +16,30 @@ interface SmallClientOptions {
   readonly stepNames: readonly string[]
 }
 
+function silentBell(): number {
+  const { read, write } = createBell()
+  libc().close(write)
+  return read
+}
+
 /** A client of a `SmallFlow`, with the program that uses it. */
 export class SmallClient {
   readonly client: Client
   readonly control: Control
   readonly outcomes = new Map<object, Outcome>()
 
-  constructor(control: Control, { payloadThreshold, stepNames }: SmallClientOptions) {
-    const bell = createBell()
-    libc().close(bell.write)
+  /** @param bell - read end of the bell at which it sleeps; one that nobody rings by default. */
+  constructor(
+    control: Control,
+    { payloadThreshold, stepNames }: SmallClientOptions,
+    bell: number = silentBell(),
+  ) {
     this.control = control
     this.client = new Client(control, {
       maxPending: 100,
       payloadThreshold,
       spin: 0,
-      bell: bell.read,
+      bell,
       conditions: stepNames.map(() => undefined),
       stepNames,
       onSettled: (task, finished) => {

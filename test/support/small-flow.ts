@@ -65,9 +65,9 @@ export class SmallFlow extends SmallClient {
     return Control.attach(this.shape, this.#connection, actor)
   }
 
-  /** A client that joins the flow under this number. */
-  join(number: number): SmallClient {
-    return new SmallClient(this.attach(number), { payloadThreshold, stepNames })
+  /** A client that joins the flow under this number, and sleeps at this bell. */
+  join(number: number, bell?: number): SmallClient {
+    return new SmallClient(this.attach(number), { payloadThreshold, stepNames }, bell)
   }
 
   setTime(now: number): void {
