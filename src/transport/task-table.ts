@@ -55,21 +55,22 @@ export const OUTCOME_TIMED_OUT = 2
 export const OUTCOME_CANCELLED = 3
 export const OUTCOME_WORKER_DIED = 4 // `detail` names the worker
 
-// A slot's words.
+// A slot's words. The first cache line is what a worker reads when it claims the task; what is said at its end lies in the
+// second, which that worker would otherwise have to fetch as well.
 const STATE = 0
 const CANCEL = 1 // 1 once the caller has gone; written by the client
 const TASK_CLASS = 2
 const PRIORITY = 3
-const OUTCOME = 4
-const DETAIL = 5
+const ADMITTED_AT = 4 // float64, ms since the flow's birth: when its caller gave it
 const DEADLINE = 6 // float64, ms since the flow's birth
 const QUEUED_AT = 8 // float64, ms since the flow's birth: when it entered the queue in which it is, that of its client included
 const FIRST_BLOCK = 10 // head of the list of blocks that the slot owns, plus one
 const TARGET = 11 // the step in whose queue it is, or is about to be
 const HALF = 12 // two words for each half: its length in bytes; the block that holds it plus one, or 0
 const LACKS_MEMORY = 16 // 1 while a worker waits for memory to hand the task over, and if it has waited in vain; written by the worker
-const ADMITTED_AT = 18 // float64, ms since the flow's birth: when its caller gave it; past a spare word
-const TIMINGS = 20
+const OUTCOME = 17
+const DETAIL = 18
+const TIMINGS = 20 // past a spare word
 
 /** Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size. */
 const TIMING_WORDS = 4
