@@ -85,12 +85,15 @@ class NodeReader implements BodyReader {
     this.#stream = stream
     this.#onData = onChunk
     this.#onEnd = () => {
+      if (this.#hasEnded) return
       this.#hasEnded = true
       onEnd()
     }
     this.#onError = onBroken
     this.#onClose = () => {
-      if (!this.#hasEnded) onBroken(undefined)
+      // A parser that was told of the end before us may have called us from there.
+      if (stream.readableEnded === true) this.#onEnd()
+      else if (!this.#hasEnded) onBroken(undefined)
     }
     if (stream.readableFlowing === true) stream.pause()
     stream.on('end', this.#onEnd).on('error', this.#onError).on('close', this.#onClose)

@@ -276,6 +276,27 @@ describe('what can go wrong with a body', () => {
     }
   })
 
+  test('a request whose body a parser of the framework has read: InvalidOptionError', async () => {
+    const app = fastify()
+    app.setErrorHandler((error: AqueductError, _request, reply) => reply.send({ code: error.code }))
+    app.post('/', async (request) => {
+      task = new UploadTask()
+      await task.shareFrom('body', request.raw, { maxSize: MiB })
+    })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    try {
+      const { port } = app.server.address() as AddressInfo
+      const response = await fetch(`http://127.0.0.1:${port}/`, {
+        method: 'POST',
+        body: '{"a":1}',
+        headers: { 'content-type': 'application/json' },
+      })
+      expect(await response.json()).toEqual({ code: 'AQ_INVALID_OPTION' })
+    } finally {
+      await app.close()
+    }
+  })
+
   test.each([
     [{}, 'size'],
     [{ size: undefined }, 'size'],
