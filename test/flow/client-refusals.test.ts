@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { closeSync, readdirSync } from 'node:fs'
 import { type Socket, connect, createServer } from 'node:net'
 import { serialize } from 'node:v8'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -14,6 +14,7 @@ import {
   StartError,
 } from '../../src/index.ts'
 import { LAYOUT_VERSION } from '../../src/transport/control.ts'
+import { createBell } from '../../src/transport/bells.ts'
 import { PickyTask, First } from '../fixtures/conditions.ts'
 import { PictureHandler, PictureTask } from '../fixtures/pictures.ts'
 import { SumTask } from '../fixtures/sum.ts'
@@ -193,6 +194,12 @@ describe('what talks to a flow, and is no client,', () => {
     expect(flow.stats().tasks).toMatchObject({ admitted: 2, completed: 2 })
   })
 
+  test('gets no second place', async () => {
+    const [socket] = await talkers([Buffer.concat([hello, hello])])
+    await expectService()
+    socket!.destroy()
+  })
+
   test('has its place taken back when it goes, whatever it has said', async () => {
     const sockets = await talkers([
       Buffer.concat([hello, hello, Buffer.alloc(100, 7)]),
@@ -241,13 +248,15 @@ describe('what listens at an address and is', () => {
   })
 
   test('a flow that has ended meanwhile is tried again', async () => {
-    const memory = { controlFd: 9_999, payloadFd: 9_999, ownBell: 9_999, bells: [] }
+    const { read, write } = createBell()
+    const memory = { controlFd: 9_999, payloadFd: 9_999, ownBell: read, bells: [write] }
     await using other = await welcoming({ layout: LAYOUT_VERSION, memory })
     const before = files()
     const error = await rejection(clientOf(other.address).start({ timeout: 200 }))
     expect(error).toMatchObject({ code: 'AQ_START_TIMEOUT' })
     expect((error as Error).message).toContain('no such file')
     await until(() => files() === before, `${before} files are open`)
+    for (const fd of [read, write]) closeSync(fd)
   })
 })
 
