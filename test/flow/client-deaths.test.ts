@@ -13,53 +13,46 @@ const sharedBytes = (): number =>
 const stateOf = (pid: number): string =>
   readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)![0]!
 
-/** A dozen processes are started, one after another. */
-const STORM = { timeout: 120_000 }
-
 describeIsolations('clients', (isolation) => {
-  test(
-    'are killed in a storm, again and again, and one among them does not notice',
-    STORM,
-    async () => {
-      const address = newAddress()
-      const journal = new Journal()
-      const step = new FlowStep(PictureHandler, { isolation, nprocs: 2, batchSize: 4 })
-      await using flow = await started(
-        new Flow([step, step], { address, maxClients: 4, memory: 1 << 24, logger: journal }),
+  test('are killed in a storm, again and again, and one among them does not notice', async () => {
+    const address = newAddress()
+    const journal = new Journal()
+    const step = new FlowStep(PictureHandler, { isolation, nprocs: 2, batchSize: 4 })
+    await using flow = await started(
+      new Flow([step, step], { address, maxClients: 4, memory: 1 << 24, logger: journal }),
+    )
+    await using bystander = await programAt(address)
+    bystander.tell('load 8')
+    const rounds = 4
+    for (let round = 1; round <= rounds; round++) {
+      const victims = await Promise.all([1, 2, 3].map(() => programAt(address)))
+      await Promise.all(
+        victims.map(async (victim, index) => {
+          await using _ = victim
+          victim.tell('load 16 ruthless')
+          // Wherever it is when it has come so far.
+          for (let word = 0; word < 1 + ((round * 5 + index * 3) % 7); word++)
+            await victim.message()
+          victim.kill('SIGKILL')
+          await victim.ended()
+        }),
       )
-      await using bystander = await programAt(address)
-      bystander.tell('load 8')
-      const rounds = 4
-      for (let round = 1; round <= rounds; round++) {
-        const victims = await Promise.all([1, 2, 3].map(() => programAt(address)))
-        await Promise.all(
-          victims.map(async (victim, index) => {
-            await using _ = victim
-            victim.tell('load 16 ruthless')
-            // Wherever it is when it has come so far.
-            for (let word = 0; word < 1 + ((round * 5 + index * 3) % 7); word++)
-              await victim.message()
-            victim.kill('SIGKILL')
-            await victim.ended()
-          }),
-        )
-        await journal.has((entries) => ending(entries) === 3 * round)
-      }
-      bystander.tell('enough')
-      let last: { finished: number; wrong?: string[] }
-      do last = await bystander.message()
-      while (last.wrong === undefined)
-      expect(last.wrong).toEqual([])
-      expect(last.finished).toBeGreaterThan(20)
-      const { tasks, memory } = flow.stats()
-      expect(memory).toMatchObject({ blocksInUse: 0, bytesInUse: 0 })
-      expect(tasks.pending).toBe(0)
-      expect(tasks.completed + tasks.failed + tasks.timedOut + tasks.cancelled).toBe(tasks.admitted)
-      expect(tasks.completed).toBeGreaterThanOrEqual(last.finished)
-      using task = await flow.process(new PictureTask(9, 50_000))
-      expect(task.seen).toEqual([9])
-    },
-  )
+      await journal.has((entries) => ending(entries) === 3 * round)
+    }
+    bystander.tell('enough')
+    let last: { finished: number; wrong?: string[] }
+    do last = await bystander.message()
+    while (last.wrong === undefined)
+    expect(last.wrong).toEqual([])
+    expect(last.finished).toBeGreaterThan(20)
+    const { tasks, memory } = flow.stats()
+    expect(memory).toMatchObject({ blocksInUse: 0, bytesInUse: 0 })
+    expect(tasks.pending).toBe(0)
+    expect(tasks.completed + tasks.failed + tasks.timedOut + tasks.cancelled).toBe(tasks.admitted)
+    expect(tasks.completed).toBeGreaterThanOrEqual(last.finished)
+    using task = await flow.process(new PictureTask(9, 50_000))
+    expect(task.seen).toEqual([9])
+  })
 })
 
 /** How many clients have gone, as the journal tells it. */

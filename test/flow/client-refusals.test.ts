@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
-import { type Socket, connect } from 'node:net'
+import { closeSync, readdirSync } from 'node:fs'
+import { type Socket, connect, createServer } from 'node:net'
 import { serialize } from 'node:v8'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
@@ -13,6 +13,8 @@ import {
   InvalidTaskError,
   StartError,
 } from '../../src/index.ts'
+import { LAYOUT_VERSION } from '../../src/transport/control.ts'
+import { createBell } from '../../src/transport/bells.ts'
 import { PickyTask, First } from '../fixtures/conditions.ts'
 import { PictureHandler, PictureTask } from '../fixtures/pictures.ts'
 import { SumTask } from '../fixtures/sum.ts'
@@ -192,6 +194,12 @@ describe('what talks to a flow, and is no client,', () => {
     expect(flow.stats().tasks).toMatchObject({ admitted: 2, completed: 2 })
   })
 
+  test('gets no second place', async () => {
+    const [socket] = await talkers([Buffer.concat([hello, hello])])
+    await expectService()
+    socket!.destroy()
+  })
+
   test('has its place taken back when it goes, whatever it has said', async () => {
     const sockets = await talkers([
       Buffer.concat([hello, hello, Buffer.alloc(100, 7)]),
@@ -209,6 +217,46 @@ describe('what talks to a flow, and is no client,', () => {
     await flow.stop({ graceful: false })
     await until(() => connectionsTo(address) === 0, 'all are gone')
     expect(flow.state).toBe('stopped')
+  })
+})
+
+/** Answers every connection with a welcome. */
+async function welcoming(welcome: object): Promise<AsyncDisposable & { readonly address: string }> {
+  const squatted = newAddress()
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.resume()
+    socket.end(frame({ type: 'welcome', ...welcome }))
+  })
+  server.listen(`\0${socketName(squatted)}`)
+  await once(server, 'listening')
+  return {
+    address: squatted,
+    [Symbol.asyncDispose]: async () => {
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+describe('what listens at an address and is', () => {
+  test('a flow of another version of the library is not tried again', async () => {
+    await using other = await welcoming({ layout: 999 })
+    const error = await rejection(clientOf(other.address).start())
+    expect(error).toBeInstanceOf(StartError)
+    expect((error as Error).message).toContain('another version')
+  })
+
+  test('a flow that has ended meanwhile is tried again', async () => {
+    const { read, write } = createBell()
+    const memory = { controlFd: 9_999, payloadFd: 9_999, ownBell: read, bells: [write] }
+    await using other = await welcoming({ layout: LAYOUT_VERSION, memory })
+    const before = files()
+    const error = await rejection(clientOf(other.address).start({ timeout: 200 }))
+    expect(error).toMatchObject({ code: 'AQ_START_TIMEOUT' })
+    expect((error as Error).message).toContain('no such file')
+    await until(() => files() === before, `${before} files are open`)
+    for (const fd of [read, write]) closeSync(fd)
   })
 })
 
