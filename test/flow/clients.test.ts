@@ -101,12 +101,14 @@ describe('an attached client', () => {
     await using gate = await Gate.close()
     await using pair = await worked()
     const { client, flow } = pair
-    const running = rejection(client.process(new WorkTask(1, { gate: gate.name }), { timeout: 50 }))
+    // Long enough for the worker to have it before, however busy the machine is.
+    const timeout = 2_000
+    const running = rejection(client.process(new WorkTask(1, { gate: gate.name }), { timeout }))
     await gate.visited()
-    const queued = rejection(client.process(new WorkTask(2), { timeout: 50 }))
+    const queued = rejection(client.process(new WorkTask(2), { timeout }))
     for (const error of await Promise.all([running, queued])) {
       expect(error).toBeInstanceOf(TaskTimeoutError)
-      expect(error).toMatchObject({ timeout: 50 })
+      expect(error).toMatchObject({ timeout })
     }
     gate.open()
     expect(await client.process(new WorkTask(3))).toMatchObject({ call: 2 }) // the queued one was not handled
