@@ -227,8 +227,7 @@ export class FlowClient<Task extends BaseTask>
     })
     const { control, welcome } = attachment
     try {
-      // What has come about before this is run.
-      if (signal.aborted) throw new AttachFailure('the time was over', false)
+      // It may have said so together with its welcome.
       if (attachment.isStopping) throw new AttachFailure('it is stopping', false)
       this.#taskClasses = numbersOf(this.#known, welcome)
     } catch (error) {

@@ -5,10 +5,10 @@ import { StepMeter } from '../../src/metrics/meters.ts'
 import { ClientRecovery } from '../../src/runtime/client-recovery.ts'
 import { type BellEnds, createBell } from '../../src/transport/bells.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
-import { FREE, RUNNING, actorOf, stateOf } from '../../src/transport/task-table.ts'
+import { FREE, QUEUED, RUNNING, actorOf, stateOf } from '../../src/transport/task-table.ts'
 import { StepLoop } from '../../src/worker/loop.ts'
 import { Sleeper } from '../../src/worker/sleeper.ts'
-import { preemptFromNowOn } from '../support/atomics.ts'
+import { diesAt, preemptFromNowOn } from '../support/atomics.ts'
 import { turn } from '../support/flow.ts'
 import type { SmallClient } from '../support/small-client.ts'
 import { SmallFlow } from '../support/small-flow.ts'
@@ -152,4 +152,31 @@ test('clients that wait for memory sleep until some is released', async () => {
   for (const client of [guest, other]) client.submit({ image: image(), mask: image() })
   expect(await isRestless()).toBe(false)
   for (const { client } of [guest, other]) expect(client.pending).toBe(1)
+})
+
+test('a client that dies at any step of waking a worker is made good for when that is known', async () => {
+  let died = true
+  for (let step = 1; died; step++) {
+    const isWoken = sleeper.isAsleep
+    died = diesAt(step, () => guest.control.wakeWorker(0))
+    const slot = 0
+    const task = flow.submit({ number: step })
+    await turns()
+    new ClientRecovery(flow.control, GUEST).look()
+    await turns()
+    const word = flow.control.tasks.word(slot)
+    expect({
+      step,
+      isWoken,
+      target: flow.control.tasks.target(slot),
+      state: stateOf(word),
+    }).toEqual({
+      step,
+      isWoken: true,
+      target: 1,
+      state: QUEUED,
+    })
+    flow.client.failAll()
+    expect(flow.outcomes.get(task)).toMatchObject({ timesSettled: 1 })
+  }
 })
