@@ -8,6 +8,7 @@ const root = join(import.meta.dirname, '../..')
 const documented = [
   'flow',
   'flow-options',
+  'flow-client',
   'step',
   'task',
   'handler',
