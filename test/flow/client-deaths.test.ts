@@ -31,7 +31,7 @@ describeIsolations('clients', (isolation) => {
     )
     await using bystander = await programAt(address)
     bystander.tell('load 8')
-    const rounds = 4
+    const rounds = 3
     for (let round = 1; round <= rounds; round++) {
       const victims = await Promise.all([1, 2, 3].map(() => programAt(address)))
       await Promise.all(
