@@ -179,6 +179,7 @@ function plansOf({ steps, names, args, options, taskClasses }: FlowPlan): StepPl
     taskClasses: [...taskClasses.keys()].map((taskClass) =>
       nearest(taskClassesOf(handler), taskClass),
     ),
+    retries: handler.writesInput === true ? 0 : step.retries,
     spin: options.spin,
   }))
 }

@@ -29,6 +29,12 @@ export interface FlowStepOptions<Task extends BaseTask> {
   readonly isolation?: 'process' | 'thread'
   /** Batches that an async handler may have in its hands at once, per worker. Default 1. */
   readonly concurrency?: number
+  /**
+   * How often a task is run again, each time alone, when the worker that was handling it has died; one whose worker dies in
+   * the last of these runs too fails with `PoisonedTaskError`. Default 1. With 0 it fails with `WorkerDiedError` at once, as
+   * do the tasks of a handler that says `static readonly writesInput = true`. Tasks that were only gathered always go back.
+   */
+  readonly retries?: number
   /** Flags of Node for the workers. Default: those of this process without debuggers and watchers. */
   readonly execArgv?: readonly string[]
   /** Added to the workers' environment. */
@@ -54,6 +60,7 @@ const rules = {
   queueSize: integer(1),
   isolation: oneOf('process', 'thread'),
   concurrency: integer(1, 1024),
+  retries: integer(0, 100),
   execArgv: list,
   env: object,
   resourceLimits: object,
@@ -70,6 +77,7 @@ export interface ResolvedStep {
   readonly queueSize: number
   readonly isolation: 'process' | 'thread'
   readonly concurrency: number
+  readonly retries: number
   readonly execArgv: readonly string[] | undefined
   readonly env: Readonly<Record<string, string>> | undefined
   readonly resourceLimits: ResourceLimits | undefined
@@ -121,6 +129,7 @@ export class FlowStep<in Task extends BaseTask, Args extends readonly unknown[] 
         Math.max(stepDefaults.queueBatches * batchSize, stepDefaults.minQueueSize),
       isolation: given.isolation ?? stepDefaults.isolation,
       concurrency: given.concurrency ?? stepDefaults.concurrency,
+      retries: given.retries ?? stepDefaults.retries,
       execArgv: given.execArgv,
       env: given.env,
       resourceLimits: given.resourceLimits,

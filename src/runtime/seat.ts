@@ -23,6 +23,8 @@ export interface StepPlan extends SpawnOptions {
   readonly batchSize: number
   readonly batchTimeout: number
   readonly concurrency: number
+  /** How often a task may be run again after the death of its worker. */
+  readonly retries: number
   readonly spin: number
 }
 
@@ -36,6 +38,8 @@ export interface SharedPlan {
 
 /** The end of a worker. */
 export interface Death extends WorkerExit, WorkerOrigin {
+  /** The handler's limit in milliseconds, when the worker was ended for passing it; Infinity otherwise. */
+  readonly handleTimeout: number
   /** What it said that it dies of. */
   readonly error: Error | undefined
 }
@@ -249,7 +253,12 @@ export class Seat {
     const wasReady = this.#isReady
     this.#handle = undefined
     this.#isReady = false
-    const death = { ...this.#originOf(handle), ...exit, error: this.#error }
+    const death = {
+      ...this.#originOf(handle),
+      ...exit,
+      handleTimeout: Infinity,
+      error: this.#error,
+    }
     this.#events.onExit(this, death, wasReady)
   }
 }

@@ -213,7 +213,11 @@ export class Supervisor {
     this.#deathCauses[number] = death.error
     // Who is ended by force with the flow leaves its tasks to the flow's end: they were stopped, and not struck by a death.
     if (!this.#stopping || !seat.wasEnded)
-      recoverWorker(this.#control, seat.step, seat.number, number)
+      recoverWorker(this.#control, seat.step, seat.number, {
+        death: number,
+        retries: seat.plan.retries,
+        suspects: seat.wasEnded ? 'nobody' : 'task',
+      })
     const wasRetiring = seat.use === 'retiring'
     if (wasRetiring) seat.use = 'spare'
     for (const look of this.#onGone) look()

@@ -45,7 +45,7 @@ export interface Connection {
 
 /** "AQDT", and the version of the layout: both ends must agree. */
 const MAGIC = 0x5444_5141
-export const LAYOUT_VERSION = 2
+export const LAYOUT_VERSION = 3
 const HEADER_WORDS = 16
 const MANUAL_TIME = 4 // float64 index of the word that a test moves
 

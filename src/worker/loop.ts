@@ -6,6 +6,7 @@ import { Spinner } from '../transport/spinner.ts'
 import { EXPIRED, FAILED } from '../metrics/counters.ts'
 import type { StepMeter } from '../metrics/meters.ts'
 import { Batcher, type Claim } from './batcher.ts'
+import type { Company } from './company.ts'
 import { Delivery } from './delivery.ts'
 import type { FailureLog } from './log.ts'
 import type { Sleeper } from './sleeper.ts'
@@ -52,6 +53,8 @@ export class StepLoop {
   readonly #sleeper: Sleeper
   readonly #spinner: Spinner
   readonly #meter: StepMeter
+  /** The worker's loops, where it has several. */
+  readonly #company: Company | undefined
   #stopping = false
   /** When the last batch was on its way. */
   #deliveredAt = 0
@@ -65,12 +68,14 @@ export class StepLoop {
     decoder: FieldDecoder,
     sleeper: Sleeper,
     meter: StepMeter,
+    company?: Company,
   ) {
     this.#control = control
     this.#options = options
     this.#decoder = decoder
     this.#sleeper = sleeper
     this.#meter = meter
+    this.#company = company
     this.#spinner = new Spinner(options.spin)
     this.#payloads = new Payloads(control)
     this.#delivery = new Delivery(
@@ -105,17 +110,19 @@ export class StepLoop {
 
   /** Runs until {@link stop}; a batch that has begun is finished first. */
   async run(): Promise<void> {
-    const { clock, actor } = this.#control
+    const { clock, actor, tasks } = this.#control
     const { batchSize, batchTimeout, step } = this.#options
+    const company = this.#company
     const queue = this.#control.queues[step]!
     let lastTurn = clock.now()
     while (!this.#stopping) {
+      if (company !== undefined) await company.join()
       const exclusive = batchSize > 1
       let hasWaited = false
       let batch: Claim[] = []
       if (!exclusive || queue.takeGathering(actor)) {
-        this.#batcher.claim(batch, batchSize)
-        if (batchTimeout > 0 && batch.length > 0 && batch.length < batchSize) {
+        const isClosed = this.#batcher.claim(batch, batchSize)
+        if (batchTimeout > 0 && batch.length > 0 && !isClosed) {
           await this.#batcher.fill(batch)
           hasWaited = true
         }
@@ -123,23 +130,30 @@ export class StepLoop {
       }
       if (batch.length === 0) {
         this.#delivery.flush()
+        company?.leave()
         if (!this.#spin()) await this.#sleepForWork()
         lastTurn = clock.now()
         continue
       }
       if (queue.hasSleeper() && !queue.isEmpty()) this.#control.wakeWorker(step)
+      if (company !== undefined && tasks.deathsSeen(batch[0]!.slot) > 0) {
+        await company.beAlone()
+        hasWaited = true
+      }
       const gatheredAt = hasWaited ? clock.now() : batch[0]!.claimedAt
       batch = this.#batcher.start(batch, gatheredAt)
       if (batch.length > 0) {
         const pending = this.#handle(batch, gatheredAt)
         if (pending !== undefined) {
           await pending
+          company?.leave()
           lastTurn = clock.now()
           continue
         }
       } else {
         this.#deliveredAt = clock.now()
       }
+      company?.leave()
       if (this.#deliveredAt - lastTurn > YIELD_EVERY) {
         await nextTurn()
         lastTurn = clock.now()

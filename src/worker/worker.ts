@@ -7,6 +7,7 @@ import type { ParentMessage, StartFailure, WorkerInit } from '../transport/proto
 import { encodeReport } from '../transport/reports.ts'
 import { CodecError, InvalidHandlerError } from '../errors.ts'
 import { Callers } from './callers.ts'
+import { Company } from './company.ts'
 import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
 import { type Send, WorkerLog } from './log.ts'
@@ -117,6 +118,7 @@ function startLoops(
   })
   const { words, shape, actor } = control
   const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
+  const company = init.concurrency > 1 ? new Company() : undefined
   return Array.from({ length: init.concurrency }, () => {
     return new StepLoop(
       control,
@@ -146,6 +148,7 @@ function startLoops(
       new FieldDecoder(),
       sleeper,
       meter,
+      company,
     )
   })
 }
