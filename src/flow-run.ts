@@ -179,7 +179,7 @@ function plansOf({ steps, names, args, options, taskClasses }: FlowPlan): StepPl
     taskClasses: [...taskClasses.keys()].map((taskClass) =>
       nearest(taskClassesOf(handler), taskClass),
     ),
-    retries: handler.writesInput === true ? 0 : step.retries,
+    retries: handler.writesInput === true || options.onWorkerDeath === 'stop' ? 0 : step.retries,
     spin: options.spin,
   }))
 }

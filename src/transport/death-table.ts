@@ -15,7 +15,7 @@ const STEP = 0
 const PID = 1
 const CODE = 2 // plus one; 0 for none
 const SIGNAL = 3 // its number; 0 for none
-const HANDLE_TIMEOUT = 4 // float64
+const HANDLE_TIMEOUT = 4 // float64; 0 for none
 
 /** Deaths remembered for the errors of their tasks; older ones make place. */
 const REMEMBERED = 1024
@@ -46,7 +46,7 @@ export class DeathTable {
     this.#words[at + PID] = pid
     this.#words[at + CODE] = code === undefined ? 0 : code + 1
     this.#words[at + SIGNAL] = signal === undefined ? 0 : signalNumber(signal)
-    this.#doubles[(at + HANDLE_TIMEOUT) >> 1] = handleTimeout
+    this.#doubles[(at + HANDLE_TIMEOUT) >> 1] = handleTimeout === Infinity ? 0 : handleTimeout
     return number
   }
 
@@ -59,7 +59,7 @@ export class DeathTable {
       pid: this.#words[at + PID]!,
       code: code === 0 ? undefined : code - 1,
       signal: signal === 0 ? undefined : signalName(signal),
-      handleTimeout: this.#doubles[(at + HANDLE_TIMEOUT) >> 1]!,
+      handleTimeout: this.#doubles[(at + HANDLE_TIMEOUT) >> 1]! || Infinity,
     }
   }
 }
