@@ -70,7 +70,9 @@ export class Slots {
       const state = stateOf(word)
       if (state !== QUEUED && state !== CLAIMED) {
         tasks.cancel(slot)
-        // Its worker may be asleep, and wait for memory or room to hand it over.
+        // It may have been handed over just before the worker could see that.
+        if (tasks.word(slot) !== word) continue
+        // Its worker may be asleep, and wait for memory or room to hand it over; or its handler listens for this.
         if (state === RUNNING) this.#control.bells.ring(actorOf(word))
         return
       }

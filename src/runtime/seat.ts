@@ -22,6 +22,7 @@ export interface StepPlan extends SpawnOptions {
   readonly taskClasses: readonly number[]
   readonly batchSize: number
   readonly batchTimeout: number
+  readonly onBatchError: 'split' | 'fail'
   readonly concurrency: number
   readonly spin: number
 }
@@ -154,6 +155,7 @@ export class Seat {
       conditions,
       batchSize: plan.batchSize,
       batchTimeout: plan.batchTimeout,
+      onBatchError: plan.onBatchError,
       concurrency: plan.concurrency,
       payloadThreshold,
       spin: plan.spin,
