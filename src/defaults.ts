@@ -37,6 +37,7 @@ export const stepDefaults: {
   readonly nprocs: number
   readonly batchSize: number
   readonly batchTimeout: number
+  readonly onBatchError: 'split' | 'fail'
   readonly concurrency: number
   readonly retries: number
   readonly minQueueSize: number
@@ -46,6 +47,7 @@ export const stepDefaults: {
   nprocs: 1, // workers
   batchSize: 1, // tasks
   batchTimeout: 0, // ms to wait for a full batch; 0 takes what is there
+  onBatchError: 'split', // a batch that throws is halved until the culprit stands alone
   concurrency: 1, // batches at once, for async handlers
   retries: 1, // further runs of a task whose worker died
   minQueueSize: 20, // tasks that may wait in front of the step, at least …

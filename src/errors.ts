@@ -7,6 +7,7 @@ export type AqueductErrorCode =
   | 'AQ_INVALID_TASK'
   | 'AQ_TASK_IN_FLIGHT'
   | 'AQ_FIELD_SHARED'
+  | 'AQ_NOT_IN_HANDLER'
   | 'AQ_BODY_SHORT'
   | 'AQ_BODY_LONG'
   | 'AQ_BODY_ABORTED'
@@ -88,13 +89,17 @@ export class InvalidHandlerError extends AqueductError {
 }
 
 /**
- * A task of a class that the flow does not handle, one that is being processed already, or a field that cannot be shared
- * or is shared already.
+ * A task of a class that the flow does not handle, one that is being processed already, one that is failed outside of a
+ * handler, or a field that cannot be shared or is shared already.
  */
 export class InvalidTaskError extends AqueductError {
   constructor(
     message: string,
-    code: 'AQ_INVALID_TASK' | 'AQ_TASK_IN_FLIGHT' | 'AQ_FIELD_SHARED' = 'AQ_INVALID_TASK',
+    code:
+      | 'AQ_INVALID_TASK'
+      | 'AQ_TASK_IN_FLIGHT'
+      | 'AQ_FIELD_SHARED'
+      | 'AQ_NOT_IN_HANDLER' = 'AQ_INVALID_TASK',
   ) {
     super(code, message)
   }
@@ -222,8 +227,8 @@ export class TaskTimeoutError extends AqueductError {
 
 /** The caller's signal was aborted; `cause` is its reason. */
 export class TaskCancelledError extends AqueductError {
-  constructor(reason: unknown) {
-    super('AQ_CANCELLED', 'the task was cancelled by its caller', { cause: reason })
+  constructor(reason: unknown, message = 'the task was cancelled by its caller') {
+    super('AQ_CANCELLED', message, { cause: reason })
   }
 }
 

@@ -13,6 +13,35 @@ export interface StartContext {
   readonly signal: AbortSignal
 }
 
+/** What a handler is told with each batch. */
+export interface HandleContext {
+  /**
+   * Aborted when nobody waits for any task of the batch any more: their signals were aborted, their deadlines have passed,
+   * their clients have ended. Pass it to what the handler awaits. For single tasks there is `task.abortSignal`; a worker
+   * that is to stop, which finishes its batch first, hears so from the `signal` of `onStart`.
+   *
+   * @example
+   * ```ts
+   * import { setTimeout } from 'node:timers/promises'
+   * import { BaseTask, BaseTaskHandler, type HandleContext } from 'aqueduct-ts'
+   *
+   * export class ReportTask extends BaseTask {
+   *   isDone = false
+   * }
+   *
+   * export class ReportHandler extends BaseTaskHandler<ReportTask> {
+   *   static readonly url = import.meta.url
+   *   static readonly task = ReportTask
+   *   async handle(tasks: readonly ReportTask[], { signal }: HandleContext) {
+   *     await setTimeout(1_000, undefined, { signal }) // or fetch(url, { signal })
+   *     for (const task of tasks) task.isDone = true
+   *   }
+   * }
+   * ```
+   */
+  readonly signal: AbortSignal
+}
+
 /**
  * Handles the tasks of one step, in worker processes of its own. A subclass says where workers find it
  * (`static readonly url = import.meta.url`) and which tasks it handles (`static readonly task = MyTask`), and is
@@ -44,8 +73,11 @@ export abstract class BaseTaskHandler<Task extends BaseTask> {
   /** Runs once in the worker before the first batch: loads the model. `start()` waits for it. */
   onStart?(context: StartContext): void | Promise<void>
 
-  /** Handles a batch: results are set on the tasks. What it throws fails the culprit alone. */
-  abstract handle(tasks: readonly Task[]): void | Promise<void>
+  /**
+   * Handles a batch: results are set on the tasks. A task that cannot be handled is failed with `task.fail(error)`. What
+   * this throws fails the culprit alone, see the step's `onBatchError`.
+   */
+  abstract handle(tasks: readonly Task[], context: HandleContext): void | Promise<void>
 
   /** Runs once in the worker after the last batch of an orderly stop. */
   onStop?(): void | Promise<void>
@@ -55,7 +87,7 @@ export abstract class BaseTaskHandler<Task extends BaseTask> {
 export interface HandlerConstructor<Task extends BaseTask, Args extends readonly unknown[]> {
   new (...args: Args): {
     // A property, not a method: a handler that wants more than it gets does not compile.
-    readonly handle: (tasks: readonly Task[]) => void | Promise<void>
+    readonly handle: (tasks: readonly Task[], context: HandleContext) => void | Promise<void>
   }
   /** Where a worker finds the class: a file URL or an absolute path; `import.meta.url` of its own module. */
   readonly url: string

@@ -21,6 +21,7 @@ export {
 } from './task.ts'
 export {
   BaseTaskHandler,
+  type HandleContext,
   type HandlerClass,
   type HandlerConstructor,
   type StartContext,

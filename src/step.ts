@@ -21,6 +21,12 @@ export interface FlowStepOptions<Task extends BaseTask> {
   readonly batchSize?: number
   /** How long a batch waits to become full, counted from its first task. Default 0: it takes what is there. */
   readonly batchTimeout?: number
+  /**
+   * What becomes of a batch whose handler throws. `'split'` (default): it is halved and handled again until the culprit
+   * stands alone, within 2·log₂(n) + 1 further calls. `'fail'`: all of it fails at once, for handlers whose calls cost too
+   * much to be repeated. A handler that writes into its input is never called again.
+   */
+  readonly onBatchError?: 'split' | 'fail'
   /** A boolean method of the task; tasks for which it is false skip the step. */
   readonly handleCondition?: ConditionName<Task>
   /** Tasks that may wait in front of the step, per priority. Default: three batches, at least 20. */
@@ -56,6 +62,7 @@ const rules = {
   nprocs: integer(1, 256),
   batchSize: integer(1, 65_536),
   batchTimeout: duration(0),
+  onBatchError: oneOf('split', 'fail'),
   handleCondition: text,
   queueSize: integer(1),
   isolation: oneOf('process', 'thread'),
@@ -73,6 +80,7 @@ export interface ResolvedStep {
   readonly nprocs: number
   readonly batchSize: number
   readonly batchTimeout: number
+  readonly onBatchError: 'split' | 'fail'
   readonly handleCondition: string | undefined
   readonly queueSize: number
   readonly isolation: 'process' | 'thread'
@@ -123,6 +131,7 @@ export class FlowStep<in Task extends BaseTask, Args extends readonly unknown[] 
       nprocs: given.nprocs ?? stepDefaults.nprocs,
       batchSize,
       batchTimeout: given.batchTimeout ?? stepDefaults.batchTimeout,
+      onBatchError: given.onBatchError ?? stepDefaults.onBatchError,
       handleCondition: condition,
       queueSize:
         given.queueSize ??

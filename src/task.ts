@@ -1,7 +1,7 @@
 import type { BodySource } from './client/body-reader.ts'
 import type { Finished } from './client/outcome-reader.ts'
+import type { Batch } from './worker/batch.ts'
 import type { Claim } from './worker/batcher.ts'
-import type { Callers } from './worker/callers.ts'
 import { InvalidTaskError } from './errors.ts'
 import { type ShareFromOptions, SharedFields } from './share-from.ts'
 
@@ -60,8 +60,8 @@ export abstract class BaseTask implements Disposable {
   #finished: Finished | undefined
   #shared: SharedFields | undefined
   #stepNames: readonly string[] = []
-  /** In a worker: what its handler has in its hands. */
-  #callers: Callers | undefined
+  /** In a worker: with what it came into its handler's hands. */
+  #batch: Batch | undefined
   #claim: Claim | undefined
 
   /** Where the time went when the task was last finished; undefined before, and in a flow without `metrics`. */
@@ -113,7 +113,82 @@ export abstract class BaseTask implements Disposable {
    * ```
    */
   get isCancelled(): boolean {
-    return this.#claim !== undefined && this.#callers?.hasGone(this.#claim) === true
+    return this.#claim !== undefined && this.#batch?.hasGone(this.#claim) === true
+  }
+
+  /**
+   * In a handler: aborted when nobody waits for the task any more, see {@link BaseTask.isCancelled}; its `reason` is a
+   * TaskCancelledError or a TaskTimeoutError. For what an async handler awaits: a handler that blocks its event loop asks
+   * `isCancelled`. It costs nothing until it is asked for. Anywhere else it never fires.
+   *
+   * @example
+   * ```ts
+   * import { BaseTask, BaseTaskHandler } from 'aqueduct-ts'
+   *
+   * export class PageTask extends BaseTask {
+   *   url = ''
+   *   text?: string
+   * }
+   *
+   * export class PageHandler extends BaseTaskHandler<PageTask> {
+   *   static readonly url = import.meta.url
+   *   static readonly task = PageTask
+   *   async handle(tasks: readonly PageTask[]): Promise<void> {
+   *     await Promise.all(tasks.map((task) => this.#load(task).catch((error) => task.fail(error))))
+   *   }
+   *
+   *   async #load(task: PageTask): Promise<void> {
+   *     const answer = await fetch(task.url, { signal: task.abortSignal })
+   *     task.text = await answer.text()
+   *   }
+   * }
+   * ```
+   */
+  get abortSignal(): AbortSignal {
+    if (this.#claim === undefined || this.#batch === undefined) return new AbortController().signal
+    return this.#batch.signalOf(this.#claim)
+  }
+
+  /**
+   * In a handler: fails this task and no other of its batch. Its caller's `process()` rejects with a HandlerError whose
+   * `cause` is `error`, as if the handler had thrown it, and no later step sees the task. The first call counts, until the
+   * handler has ended; like `reject` of a promise that is settled, a later one does nothing. When the handler throws
+   * afterwards and its batch is handled again, that attempt decides anew.
+   *
+   * @throws InvalidTaskError - `AQ_NOT_IN_HANDLER`: the task is not in a handler.
+   *
+   * @example
+   * ```ts
+   * import { BaseTask, BaseTaskHandler } from 'aqueduct-ts'
+   *
+   * export class ParseTask extends BaseTask {
+   *   json = ''
+   *   value: unknown
+   * }
+   *
+   * export class ParseHandler extends BaseTaskHandler<ParseTask> {
+   *   static readonly url = import.meta.url
+   *   static readonly task = ParseTask
+   *   handle(tasks: readonly ParseTask[]): void {
+   *     for (const task of tasks) {
+   *       try {
+   *         task.value = JSON.parse(task.json)
+   *       } catch (error) {
+   *         task.fail(error)
+   *       }
+   *     }
+   *   }
+   * }
+   * ```
+   */
+  fail(error: unknown): void {
+    if (this.#claim === undefined || this.#batch === undefined) {
+      throw new InvalidTaskError(
+        'task.fail() is for the handler that has the task in its hands; elsewhere nobody would hear of it',
+        'AQ_NOT_IN_HANDLER',
+      )
+    }
+    this.#batch.fail(this.#claim, error)
   }
 
   /**
@@ -226,8 +301,8 @@ export abstract class BaseTask implements Disposable {
   }
 
   /** @internal */
-  static claimed(task: BaseTask, callers: Callers, claim: Claim): void {
-    task.#callers = callers
+  static claimed(task: BaseTask, batch: Batch, claim: Claim): void {
+    task.#batch = batch
     task.#claim = claim
   }
 

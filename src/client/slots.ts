@@ -72,7 +72,7 @@ export class Slots {
         tasks.cancel(slot)
         // It may have been queued just before its worker, or who judges that worker's death, could see that.
         if (tasks.word(slot) !== word) continue
-        // Its worker may be asleep, and wait for memory or room to hand it over.
+        // Its worker may be asleep, and wait for memory or room to hand it over; or its handler listens for this.
         if (state === RUNNING) this.#control.bells.ring(actorOf(word))
         return
       }

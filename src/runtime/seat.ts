@@ -22,6 +22,7 @@ export interface StepPlan extends SpawnOptions {
   readonly taskClasses: readonly number[]
   readonly batchSize: number
   readonly batchTimeout: number
+  readonly onBatchError: 'split' | 'fail'
   readonly concurrency: number
   /** How often a task may be run again after the death of its worker. */
   readonly retries: number
@@ -158,6 +159,7 @@ export class Seat {
       conditions,
       batchSize: plan.batchSize,
       batchTimeout: plan.batchTimeout,
+      onBatchError: plan.onBatchError,
       concurrency: plan.concurrency,
       payloadThreshold,
       spin: plan.spin,

@@ -20,6 +20,8 @@ export interface WorkerInit {
   readonly batchSize: number
   /** Milliseconds. */
   readonly batchTimeout: number
+  /** What becomes of a batch whose handler throws. */
+  readonly onBatchError: 'split' | 'fail'
   readonly concurrency: number
   readonly payloadThreshold: number
   /** Milliseconds to look for work before going to sleep; 0 never. */

@@ -98,6 +98,12 @@ export class Delivery {
     this.#finish(claim, OUTCOME_FAILED)
   }
 
+  /** Settles a running task for which nobody waits any more. */
+  forget(claim: Claim): void {
+    const isCancelled = this.#control.tasks.isCancelled(claim.slot)
+    this.#finish(claim, isCancelled ? OUTCOME_CANCELLED : OUTCOME_TIMED_OUT)
+  }
+
   /** Settles a claimed task whose deadline has passed. */
   expire(claim: Claim): void {
     const { tasks, actor } = this.#control

@@ -2,13 +2,13 @@ import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { InvalidHandlerError } from '../errors.ts'
 import type { HandlerAddress } from '../transport/protocol.ts'
+import type { Batch } from './batch.ts'
 import type { Claim } from './batcher.ts'
-import type { Callers } from './callers.ts'
 
 type Class = abstract new (...args: never[]) => object
 
 interface HandlerInstance {
-  handle(tasks: readonly object[]): unknown
+  handle(tasks: readonly object[], context: object): unknown
   onStart?(context: object): unknown
   onStop?(): unknown
 }
@@ -64,19 +64,19 @@ function findClass(
 
 /** What the library's own base class of tasks lets a worker do; the worker's module may have another copy of it. */
 interface TaskBase extends Class {
-  claimed?(task: object, callers: Callers, claim: Claim): void
+  claimed?(task: object, batch: Batch, claim: Claim): void
 }
 
 /**
  * Makes an empty task of a class: its prototype, and whatever the library's own base class keeps in a task, but without
  * running the constructors of the user's classes.
  */
-export function taskMaker(TaskClass: Class, callers: Callers): (claim: Claim) => object {
+export function taskMaker(TaskClass: Class): (claim: Claim, batch: Batch) => object {
   let base: TaskBase = TaskClass
   for (let parent = parentOf(base); parent !== undefined; parent = parentOf(base)) base = parent
-  return (claim) => {
+  return (claim, batch) => {
     const task = Reflect.construct(base, [], TaskClass) as object
-    base.claimed?.(task, callers, claim)
+    base.claimed?.(task, batch, claim)
     return task
   }
 }

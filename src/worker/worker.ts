@@ -6,7 +6,6 @@ import { Control } from '../transport/control.ts'
 import type { ParentMessage, StartFailure, WorkerInit } from '../transport/protocol.ts'
 import { encodeReport } from '../transport/reports.ts'
 import { CodecError, InvalidHandlerError } from '../errors.ts'
-import { Callers } from './callers.ts'
 import { Company } from './company.ts'
 import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
@@ -111,10 +110,9 @@ function startLoops(
   log: WorkerLog,
   sleeper: Sleeper,
 ): StepLoop[] {
-  const callers = new Callers(control)
   const makers = init.taskClasses.map((index) => {
     const TaskClass = handler.taskClasses[index]
-    return TaskClass === undefined ? undefined : taskMaker(TaskClass, callers)
+    return TaskClass === undefined ? undefined : taskMaker(TaskClass)
   })
   const { words, shape, actor } = control
   const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
@@ -126,8 +124,8 @@ function startLoops(
         step: init.step,
         worker: init.worker,
         handler: handler.instance,
-        writesInput: handler.writesInput,
-        rebuild: (taskClass, claim) => {
+        splits: init.onBatchError === 'split' && !handler.writesInput,
+        rebuild: (taskClass, claim, batch) => {
           const make = makers[taskClass]
           if (make === undefined) {
             throw new CodecError(
@@ -136,7 +134,7 @@ function startLoops(
               '',
             )
           }
-          return make(claim)
+          return make(claim, batch)
         },
         log,
         conditions: init.conditions,

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Flow, FlowStep, type HandlerError } from '../../src/index.ts'
 import { type Kind, PassHandler, ThrowHandler, ThrowTask } from '../fixtures/errors.ts'
@@ -94,6 +95,67 @@ describeIsolations('a handler that throws', (isolation) => {
       Array.from({ length: 64 }, (_, id) => flow.process(new WorkTask(id))),
     )
     expect(after!.call! - 2).toBeLessThanOrEqual(2 * Math.log2(64) + 1)
+  })
+
+  test('whoever the culprits of a batch are: each task ends once, and the innocent have the result of a call that succeeded', async () => {
+    const size = 24
+    const mostCalls = 1 + 2 * Math.ceil(Math.log2(size)) + 1
+    await using flow = await started(
+      new Flow([new FlowStep(SyncHandler, { isolation, batchSize: size, batchTimeout: Infinity })]),
+    )
+    const processAll = (bad: ReadonlySet<number>) =>
+      Promise.allSettled(
+        Array.from({ length: size }, (_, id) =>
+          flow.process(new WorkTask(id, bad.has(id) ? { throws: `I am ${id}` } : {})),
+        ),
+      )
+    let lastCall = 0
+    let failed = 0
+    await fc.assert(
+      fc.asyncProperty(fc.uniqueArray(fc.nat(size - 1), { maxLength: size }), async (culprits) => {
+        const bad = new Set(culprits)
+        const outcomes = await processAll(bad)
+        const good = outcomes.flatMap((it) => (it.status === 'fulfilled' ? [it.value] : []))
+        const errors = outcomes.flatMap((it) => (it.status === 'rejected' ? [it.reason] : []))
+        for (const error of errors) expect(error).toMatchObject({ code: 'AQ_HANDLER_FAILED' })
+        for (const { id, batch } of good) {
+          expect(batch).toContain(id)
+          expect(batch!.filter((other) => bad.has(other))).toEqual([])
+        }
+        expect(errors.length).toBeGreaterThanOrEqual(bad.size)
+        expect(errors.length).toBeLessThanOrEqual(bad.size === 1 ? 1 : size)
+        failed += errors.length
+        const [after] = await processAll(new Set())
+        const { call } = (after as PromiseFulfilledResult<WorkTask>).value
+        expect(call! - lastCall - 1).toBeLessThanOrEqual(mostCalls)
+        lastCall = call!
+      }),
+      { numRuns: 40 },
+    )
+    const { tasks } = flow.stats()
+    expect(tasks).toMatchObject({ failed, pending: 0 })
+    expect(tasks.completed + tasks.failed).toBe(tasks.admitted)
+  })
+
+  test("with onBatchError 'fail' a batch that throws fails as a whole, after one call", async () => {
+    await using flow = await started(
+      new Flow([
+        new FlowStep(WorkHandler, {
+          isolation,
+          batchSize: 4,
+          batchTimeout: Infinity,
+          onBatchError: 'fail',
+        }),
+      ]),
+    )
+    const errors = await Promise.all(
+      [0, 1, 2, 3].map((id) =>
+        rejection(flow.process(new WorkTask(id, id === 2 ? { throws: 'bad' } : {}))),
+      ),
+    )
+    for (const error of errors) expect(error).toMatchObject({ cause: { message: 'bad' } })
+    const tasks = await Promise.all([4, 5, 6, 7].map((id) => flow.process(new WorkTask(id))))
+    expect(tasks.map(({ call }) => call)).toEqual([2, 2, 2, 2])
   })
 
   test('a handler that writes into its input is not called twice: its whole batch fails', async () => {

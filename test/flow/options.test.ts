@@ -27,6 +27,7 @@ describe('options', () => {
     [{ nprocs: 257 }, 'an integer from 1 to 256'],
     [{ batchSize: Number.NaN }, 'not NaN'],
     [{ batchTimeout: -1 }, 'at least 0'],
+    [{ onBatchError: 'retry' }, "'split' or 'fail', not 'retry'"],
     [{ queueSize: 0 }, 'an integer of at least 1'],
     [{ isolation: 'fiber' }, "'process' or 'thread', not 'fiber'"],
     [{ name: '' }, 'a non-empty string'],

@@ -62,6 +62,7 @@ describeIsolations('a step', (isolation) => {
       nprocs: 1,
       batchSize: 1,
       batchTimeout: 0,
+      onBatchError: 'split',
       handleCondition: undefined,
       queueSize: 20,
     })

@@ -25,8 +25,8 @@ export function addWorkRoute(app: FastifyInstance, flow: Flow<WorkTask>, path = 
   app.post<{ Body: WorkRequest }>(path, { schema: { body } }, async (request, reply) => {
     const { id = 0, timeout = Infinity, ...options } = request.body
     const task = new WorkTask(id, options)
-    const { call } = await flow.process(task, { timeout, signal: reply.hangUp })
-    return { call }
+    const { call, batch } = await flow.process(task, { timeout, signal: reply.hangUp })
+    return { call, batch }
   })
 }
 
@@ -55,6 +55,7 @@ export interface Reply {
   readonly headers: Headers
   readonly body: {
     readonly call?: number
+    readonly batch?: number[]
     readonly statusCode?: number
     readonly code?: string
     readonly error?: string

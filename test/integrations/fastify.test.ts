@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { Flow, FlowStep } from '../../src/index.ts'
 import aqueduct from '../../src/integrations/fastify.ts'
 import { LifeTask, SlowStart, ThrowingStart } from '../fixtures/life.ts'
+import { ListenHandler, ListenTask } from '../fixtures/listening.ts'
 import { WorkHandler, type WorkTask } from '../fixtures/work.ts'
 import {
   describeIsolations,
@@ -225,6 +226,51 @@ describeIsolations('the Fastify plugin', (isolation) => {
       gate.open()
       expect((await first).body.call).toBe(1)
       expect((await post(url)).body.call).toBe(2) // the second one was never handled
+    })
+
+    test('has its task dropped from the batch that is forming', async () => {
+      const flow = await started(
+        new Flow([new FlowStep(WorkHandler, { isolation, batchSize: 2, batchTimeout: Infinity })]),
+      )
+      app = await applicationOf(flow)
+      const url = await listen(app)
+      const hangUp = new AbortController()
+      const gone = rejection(post(url, { id: 1 }, { signal: hangUp.signal }))
+      await admitted(flow, 1)
+      await until(() => flow.stats().steps[0]!.queued === 0, 'it is in the batch')
+      hangUp.abort()
+      await gone
+      await until(() => flow.stats().tasks.cancelled === 1, 'the task is cancelled')
+      const replies = await Promise.all([2, 3].map((id) => post(url, { id })))
+      // The first call, of a batch of the two that are left.
+      expect(replies.map(({ body }) => body)).toEqual([
+        { call: 1, batch: expect.arrayContaining([2, 3]) },
+        { call: 1, batch: expect.arrayContaining([2, 3]) },
+      ])
+      expect(replies[0]!.body.batch).toHaveLength(2)
+    })
+
+    test('is heard of by the handler that has its task, which stops', async () => {
+      await using gate = await Gate.close()
+      const flow = await started(new Flow([new FlowStep(ListenHandler, { isolation })]))
+      app = Fastify()
+      await app.register(aqueduct, { flow, exitOnFail: false })
+      app.post('/listen', async (_request, reply) =>
+        flow.process(new ListenTask(1, 'throw', { gate: gate.name }), {
+          timeout: Infinity,
+          signal: reply.hangUp,
+        }),
+      )
+      const url = await listen(app)
+      const hangUp = new AbortController()
+      const gone = rejection(fetch(`${url}/listen`, { method: 'POST', signal: hangUp.signal }))
+      await gate.visited()
+      hangUp.abort()
+      await gone
+      const { heard, call } = await flow.process(new ListenTask(2), { timeout: Infinity })
+      expect([...heard!]).toEqual([[1, 'AQ_CANCELLED']])
+      expect(call).toBe(2)
+      expect(flow.stats().tasks).toMatchObject({ admitted: 2, cancelled: 1, completed: 1 })
     })
 
     test('has a task cancelled that a worker has in its hands', async () => {

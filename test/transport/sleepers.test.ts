@@ -65,7 +65,7 @@ beforeEach(async () => {
           for (const task of tasks) Object.assign(task, { image: image(), mask: image() })
         },
       },
-      writesInput: false,
+      splits: true,
       rebuild: () => ({}),
       log: { handler: 'Maker', worker: 0, pid: process.pid, taskFailed: () => undefined },
       conditions: [undefined, undefined],

@@ -239,7 +239,7 @@ describe('going to sleep', () => {
             return options.result
           },
         },
-        writesInput: false,
+        splits: true,
         rebuild: () => ({}),
         log: { handler: 'Queue', worker, pid: process.pid, taskFailed: () => undefined },
         conditions: [undefined],

@@ -44,7 +44,7 @@ async function work(
           handle(tasks)
         },
       },
-      writesInput: false,
+      splits: true,
       rebuild: () => {
         pass(DECODE_MS)
         return {}

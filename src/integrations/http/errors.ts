@@ -64,6 +64,7 @@ const ANSWERS: Readonly<Record<AqueductErrorCode, Answer | undefined>> = {
   AQ_INVALID_TASK: undefined,
   AQ_TASK_IN_FLIGHT: undefined,
   AQ_FIELD_SHARED: undefined,
+  AQ_NOT_IN_HANDLER: undefined,
   AQ_UNSERIALIZABLE: undefined,
   AQ_CORRUPT: undefined,
   AQ_FLOW_IN_WORKER: undefined,

@@ -1,0 +1,264 @@
+import { FAILED } from '../metrics/counters.ts'
+import type { StepMeter } from '../metrics/meters.ts'
+import type { FieldDecoder } from '../transport/codec.ts'
+import type { Control } from '../transport/control.ts'
+import { readFields } from '../transport/fields.ts'
+import type { Payloads } from '../transport/payloads.ts'
+import { Batch } from './batch.ts'
+import type { Claim } from './batcher.ts'
+import { CallerWatch } from './caller-watch.ts'
+import type { Delivery } from './delivery.ts'
+import type { FailureLog } from './log.ts'
+import type { Sleeper } from './sleeper.ts'
+import { type Failed, split } from './split.ts'
+
+/** What the loop calls. */
+interface Handler {
+  handle(tasks: readonly object[], context: object): unknown
+}
+
+export interface RunnerOptions {
+  readonly step: number
+  readonly handler: Handler
+  /** Whether a batch that throws may be handled again in parts. */
+  readonly splits: boolean
+  /** Makes an empty task of a class, by the class's number, for what was claimed. */
+  readonly rebuild: (taskClass: number, claim: Claim, batch: Batch) => object
+  readonly log: FailureLog
+}
+
+/** Tasks that have failed, and what the handler had said of some of them before it threw. */
+interface FailedTasks extends Failed<Claim> {
+  readonly failures: ReadonlyMap<Claim, unknown> | undefined
+}
+
+/** To decode fewer bytes takes no longer than to read the clock after it. */
+const BYTES_PER_LOOK_AT_CLOCK = 4096
+
+/** Decodes the tasks of a batch, has them handled, and settles them or hands them over. */
+export class BatchRunner {
+  readonly #control: Control
+  readonly #options: RunnerOptions
+  readonly #decoder: FieldDecoder
+  readonly #payloads: Payloads
+  readonly #delivery: Delivery
+  readonly #meter: StepMeter
+  readonly #watch: CallerWatch
+  #deliveredAt = 0
+  /** Bytes of the tasks of the batch that is being decoded. */
+  #bytes = 0
+
+  constructor(
+    control: Control,
+    options: RunnerOptions,
+    decoder: FieldDecoder,
+    payloads: Payloads,
+    delivery: Delivery,
+    meter: StepMeter,
+    sleeper: Sleeper,
+  ) {
+    this.#control = control
+    this.#options = options
+    this.#decoder = decoder
+    this.#payloads = payloads
+    this.#delivery = delivery
+    this.#meter = meter
+    this.#watch = new CallerWatch(control, sleeper)
+  }
+
+  /** When the last batch was handled, in flow time. */
+  get deliveredAt(): number {
+    return this.#deliveredAt
+  }
+
+  /** Has started tasks handled. Returns a promise only when something has to be waited for. */
+  run(started: readonly Claim[], gatheredAt: number): Promise<void> | undefined {
+    this.#bytes = 0
+    const batch = this.#decode(started, true)
+    if (batch.claims.length === 0) return undefined
+    const startedAt = this.#bytes < BYTES_PER_LOOK_AT_CLOCK ? gatheredAt : this.#control.clock.now()
+    this.#meter.gathered(startedAt - started[0]!.claimedAt, batch.claims.length)
+    try {
+      const result = this.#options.handler.handle(batch.tasks, batch)
+      if (isThenable(result)) return this.#await(result, batch, startedAt)
+    } catch (error) {
+      return this.#onThrown(batch, error, startedAt)
+    }
+    return this.#deliver(batch, startedAt)
+  }
+
+  async #await(result: PromiseLike<unknown>, batch: Batch, startedAt: number): Promise<void> {
+    try {
+      await result
+    } catch (error) {
+      await this.#onThrown(batch, error, startedAt)
+      return
+    }
+    await this.#deliver(batch, startedAt)
+  }
+
+  /** Hands over what was handled. */
+  #deliver(batch: Batch, startedAt: number): Promise<void> | undefined {
+    batch.close()
+    const { claims, tasks, failures } = batch
+    const now = (this.#deliveredAt = this.#control.clock.now())
+    this.#measure(claims, startedAt, now)
+    const pending =
+      failures === undefined
+        ? this.#delivery.deliver(claims, tasks, now)
+        : this.#deliverRest(batch, failures, now)
+    if (pending !== undefined) return pending.finally(() => this.#payloads.closeAll())
+    this.#payloads.closeAll()
+    return undefined
+  }
+
+  /** Settles what the handler has failed, and hands over the rest. */
+  #deliverRest(
+    batch: Batch,
+    failures: ReadonlyMap<Claim, unknown>,
+    now: number,
+  ): Promise<void> | undefined {
+    this.#payloads.quarantineMoved()
+    const claims: Claim[] = []
+    const tasks: object[] = []
+    batch.claims.forEach((claim, index) => {
+      if (!failures.has(claim)) {
+        claims.push(claim)
+        tasks.push(batch.tasks[index]!)
+        return
+      }
+      const error = failures.get(claim)
+      if (!this.#forget(claim, now)) this.#fail([claim], error)
+      else if (!batch.isAbort(error)) this.#tellFailed(error, 1)
+    })
+    return this.#delivery.deliver(claims, tasks, now)
+  }
+
+  async #onThrown(batch: Batch, error: unknown, startedAt: number): Promise<void> {
+    const failed = this.#sortOut(batch, error)
+    const giveUp = (group: FailedTasks): void => {
+      this.#measure(group.tasks, startedAt, this.#control.clock.now())
+      this.#failAll(group)
+    }
+    if (failed !== undefined) {
+      if (this.#options.splits)
+        await split<Claim, FailedTasks>(failed, (it) => this.#again(it, startedAt), giveUp)
+      else giveUp(failed)
+    }
+    this.#deliveredAt = this.#control.clock.now()
+    this.#delivery.flush()
+  }
+
+  /** Decodes tasks from their last hand-over once more, and has them handled. Returns those that have failed. */
+  async #again(claims: readonly Claim[], startedAt: number): Promise<FailedTasks | undefined> {
+    const now = this.#control.clock.now()
+    const batch = this.#decode(
+      claims.filter((claim) => !this.#forget(claim, now)),
+      false,
+    )
+    if (batch.claims.length === 0) return undefined
+    try {
+      await this.#options.handler.handle(batch.tasks, batch)
+    } catch (error) {
+      return this.#sortOut(batch, error)
+    }
+    await this.#deliver(batch, startedAt)
+    return undefined
+  }
+
+  /** The tasks of a batch that threw; undefined if nobody waits for any of them: those are never handled again. */
+  #sortOut(batch: Batch, error: unknown): FailedTasks | undefined {
+    batch.close()
+    this.#payloads.closeAll()
+    const now = this.#control.clock.now()
+    const { claims, failures } = batch
+    const tasks = claims.filter((claim) => !this.#forget(claim, now))
+    const gone = claims.length - tasks.length
+    // A handler that stops because its callers have gone has not failed.
+    if (gone > 0 && !batch.isAbort(error)) this.#tellFailed(error, gone)
+    if (tasks.length === 0) return undefined
+    return { tasks, error, hasShrunk: gone > 0, failures }
+  }
+
+  #decode(started: readonly Claim[], isFirst: boolean): Batch {
+    const control = this.#control
+    const batch = new Batch(this.#watch)
+    for (const claim of started) {
+      const { slot, generation } = claim
+      try {
+        const task = this.#options.rebuild(control.tasks.taskClass(slot), claim, batch)
+        this.#payloads.begin(slot, generation, this.#options.step + 1)
+        readFields(control, this.#decoder, slot, generation, task, this.#payloads, false)
+        batch.tasks.push(task)
+        batch.claims.push(claim)
+        if (isFirst && this.#meter.isOn) this.#measureArrival(claim)
+      } catch (error) {
+        this.#fail([claim], error)
+        this.#delivery.flush()
+      }
+    }
+    return batch
+  }
+
+  #failAll({ tasks, error, failures }: FailedTasks): void {
+    const own = tasks.filter((claim) => failures?.has(claim) === true)
+    for (const claim of own) this.#fail([claim], failures?.get(claim))
+    this.#fail(
+      tasks.filter((claim) => !own.includes(claim)),
+      error,
+    )
+  }
+
+  #fail(claims: readonly Claim[], error: unknown): void {
+    if (claims.length === 0) return
+    this.#tellFailed(error, claims.length)
+    for (const claim of claims) this.#delivery.fail(claim, error)
+  }
+
+  #tellFailed(error: unknown, tasks: number): void {
+    this.#options.log.taskFailed(error, tasks)
+    this.#meter.add(FAILED, tasks)
+  }
+
+  /** Settles a running task for which nobody waits any more; false if somebody does. */
+  #forget(claim: Claim, now: number): boolean {
+    if (!this.#watch.callers.hasGone(claim, now)) return false
+    this.#delivery.forget(claim)
+    return true
+  }
+
+  #measure(claims: readonly Claim[], startedAt: number, now: number): void {
+    if (!this.#meter.isOn) return
+    const { tasks } = this.#control
+    const { step } = this.#options
+    const handleMs = now - startedAt
+    for (const { slot, claimedAt } of claims) {
+      const queueMs = Math.max(0, claimedAt - tasks.queuedAt(slot))
+      tasks.setTiming(slot, step, queueMs, startedAt - claimedAt, handleMs, claims.length)
+    }
+    this.#meter.handled(handleMs, claims.length)
+  }
+
+  /** A task has been decoded: how long it was on its way, and how much of it there was. */
+  #measureArrival({ slot, generation, claimedAt }: Claim): void {
+    const { tasks } = this.#control
+    const from = tasks.stepBefore(slot, this.#options.step)
+    const bytes = tasks.fieldsLength(slot, generation) + this.#payloads.openedBytes
+    this.#bytes += bytes
+    this.#meter.arrived(
+      from,
+      tasks.priority(slot),
+      claimedAt - (from < 0 ? tasks.admittedAt(slot) : tasks.queuedAt(slot)),
+      bytes,
+    )
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'then' in value &&
+    typeof value.then === 'function'
+  )
+}

@@ -1,0 +1,65 @@
+import type { BatchSignals } from './batch-signals.ts'
+import type { Claim } from './batcher.ts'
+import type { CallerWatch } from './caller-watch.ts'
+
+/**
+ * The tasks that a handler has in its hands, from the call of `handle` to its end. Each attempt at a batch is one of its
+ * own: what a failed attempt still does with its tasks when the next has begun means nothing. It is the context that
+ * `handle` gets.
+ */
+export class Batch {
+  readonly claims: Claim[] = []
+  /** The tasks, in the order of their claims. */
+  readonly tasks: object[] = []
+  readonly #watch: CallerWatch
+  #isOpen = true
+  #signals: BatchSignals | undefined
+  #failures: Map<Claim, unknown> | undefined
+
+  constructor(watch: CallerWatch) {
+    this.#watch = watch
+  }
+
+  /** Aborted when nobody waits for any of the tasks any more. */
+  get signal(): AbortSignal {
+    return this.#watched().signal
+  }
+
+  /** Aborted when nobody waits for the task any more. */
+  signalOf(claim: Claim): AbortSignal {
+    return this.#watched().signalOf(claim)
+  }
+
+  /** Whether the handler has the task in its hands, and nobody waits for it any more. */
+  hasGone(claim: Claim): boolean {
+    return this.#isOpen && this.#watch.callers.hasGone(claim)
+  }
+
+  /** The handler fails one of its tasks. The first word counts, and none that comes after the handler's end. */
+  fail(claim: Claim, error: unknown): void {
+    if (!this.#isOpen) return
+    this.#failures ??= new Map()
+    if (!this.#failures.has(claim)) this.#failures.set(claim, error)
+  }
+
+  /** What the handler has failed, with its errors; undefined for nothing. */
+  get failures(): ReadonlyMap<Claim, unknown> | undefined {
+    return this.#failures
+  }
+
+  /** Whether an error says no more than that the handler has heeded a signal. */
+  isAbort(error: unknown): boolean {
+    return this.#signals?.isAbort(error) === true
+  }
+
+  /** The handler has ended. */
+  close(): void {
+    this.#isOpen = false
+    if (this.#signals !== undefined) this.#watch.end(this.#signals)
+  }
+
+  #watched(): BatchSignals {
+    this.#signals ??= this.#watch.begin(this.claims, this.#isOpen)
+    return this.#signals
+  }
+}
