@@ -132,7 +132,8 @@ describe.each(Object.keys(handlers))('a worker whose handler %s', (kind) => {
         frames.forEach((frame, slot) => {
           const number = 10 * (slot + 1)
           if (flow.isCompleted(frame)) expectWhole(frame, number + 2, image(number))
-          else expect(started.includes(slot) || number === 20).toBe(true)
+          const mayFail = started.includes(slot) || number === 20
+          expect(flow.isCompleted(frame) || mayFail).toBe(true)
         })
         flow.release()
         expect(flow.leftovers()).toStrictEqual({})
@@ -195,7 +196,7 @@ test('a worker that finds deadlines passed may die at any step of saying so', ()
     flow.recover(0, 0)
     flow.finish([plain.handle, plain.handle])
     for (const frame of late) expect(flow.isCompleted(frame)).toBe(false)
-    if (!started.includes(2)) expect(flow.isCompleted(inTime)).toBe(true)
+    expect(flow.isCompleted(inTime) || started.includes(2)).toBe(true)
     flow.release()
     expect(flow.leftovers()).toStrictEqual({})
     flow.close()
