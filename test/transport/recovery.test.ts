@@ -106,6 +106,42 @@ describe.each(Object.keys(handlers))('a worker whose handler %s', (kind) => {
     })
   })
 
+  test.each(['works', 'cancels'])(
+    'dies at any step, and at any step of its recovery somebody else %s',
+    (intrusion) => {
+      eachDeath((die, step) => {
+        const flow = new SmallFlow()
+        const caller = new AbortController()
+        const frames = [10, 20, 30].map((number) =>
+          flow.submit(new Frame(number), Infinity, number === 20 ? caller.signal : undefined),
+        )
+        die(() => new SmallWorker(flow, 0, 0).turn(handle))
+        const started = flow.runningOf(0, 0)
+        const other = new SmallWorker(flow, 0, 1)
+        // One moment for each death: with those of the other deaths they cover the recovery.
+        preemptedAt(
+          1 + ((step * 7) % 120),
+          () => {
+            if (intrusion === 'works') other.turn(handle)
+            else caller.abort()
+          },
+          () => flow.recover(0, 0),
+        )
+        caller.abort()
+        flow.finish([handle, plain.handle])
+        frames.forEach((frame, slot) => {
+          const number = 10 * (slot + 1)
+          if (flow.isCompleted(frame)) expectWhole(frame, number + 2, image(number))
+          const mayFail = started.includes(slot) || number === 20
+          expect(flow.isCompleted(frame) || mayFail).toBe(true)
+        })
+        flow.release()
+        expect(flow.leftovers()).toStrictEqual({})
+        flow.close()
+      })
+    },
+  )
+
   test('dies at any step while others work: it is recovered in the middle of their turn', () => {
     eachDeath((die, step) => {
       const flow = new SmallFlow()
@@ -143,6 +179,24 @@ test('a worker whose handler throws may die at any step of saying so', () => {
     flow.recover(0, 0)
     flow.finish([plain.handle, plain.handle])
     expect(flow.isCompleted(frames[2]!)).toBe(true)
+    flow.release()
+    expect(flow.leftovers()).toStrictEqual({})
+    flow.close()
+  })
+})
+
+test('a worker that finds deadlines passed may die at any step of saying so', () => {
+  eachDeath((die) => {
+    const flow = new SmallFlow()
+    const late = [10, 20].map((number) => flow.submit(new Frame(number), 50))
+    const inTime = flow.submit(new Frame(30))
+    flow.setTime(60)
+    die(() => new SmallWorker(flow, 0, 0, { batchSize: 3 }).turn(plain.handle))
+    const started = flow.runningOf(0, 0)
+    flow.recover(0, 0)
+    flow.finish([plain.handle, plain.handle])
+    for (const frame of late) expect(flow.isCompleted(frame)).toBe(false)
+    expect(flow.isCompleted(inTime) || started.includes(2)).toBe(true)
     flow.release()
     expect(flow.leftovers()).toStrictEqual({})
     flow.close()
