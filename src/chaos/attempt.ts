@@ -1,6 +1,6 @@
 import type { RecordableHistogram } from 'node:perf_hooks'
 import type { BaseTask, Flow } from '../index.ts'
-import { type Ledger, codeOf } from './ledger.ts'
+import { type Ledger, codeOf, isRefusal } from './ledger.ts'
 import type { ChaosService, Harm } from './service.ts'
 
 /** A task that is going to be processed, and what its caller is like. */
@@ -56,7 +56,7 @@ export async function attempt(scene: Scene, plan: Plan): Promise<boolean> {
   } catch (error) {
     ledger.reject(error)
     const code = codeOf(error)
-    if (code === 'AQ_QUEUE_FULL' || code === 'AQ_NOT_RUNNING') return false
+    if (isRefusal(code)) return false
     if (!allows(scene, plan, code))
       ledger.wrong(`${describePlan(plan)} failed with ${code}: ${String(error)}`)
     return true
@@ -94,6 +94,7 @@ function describePlan({ task, harm, timeout, hangUpAfter }: Plan): string {
     hangUpAfter === undefined ? '' : `hung up after ${Math.round(hangUpAfter)} ms`,
   ].filter((fact) => fact !== '')
   const { id } = task as { readonly id?: unknown }
-  const name = `${task.constructor.name}${id === undefined ? '' : ` ${String(id)}`}`
+  const isNamed = typeof id === 'string' || typeof id === 'number'
+  const name = isNamed ? `${task.constructor.name} ${id}` : task.constructor.name
   return facts.length === 0 ? name : `${name} (${facts.join(', ')})`
 }

@@ -38,27 +38,21 @@ export class BuiltInTask extends BaseTask {
   }
 }
 
-/** The text of what a task throws that is to throw. */
-export const complaintOf = ({ id }: BuiltInTask): string => `task ${id} is poisoned`
-
-function suffer(task: BuiltInTask): void {
-  switch (task.poison?.how) {
-    case 'throw':
-      throw new Error(complaintOf(task))
-    case 'exit':
-      process.exit(9)
-    // oxlint-disable-next-line no-fallthrough -- the line above is the last of the process
-    case 'crash':
-      process.kill(process.pid, 'SIGSEGV') // as native code does; without the report that abort() prints
-      break
-    case 'kill':
-      process.kill(process.pid, 'SIGKILL')
-      break
-    case 'hang':
+/** Does to its worker what a task is made to do. */
+function suffer({ id, poison }: BuiltInTask): void {
+  if (poison === undefined) return
+  const ways: Readonly<Record<Poison['how'], () => void>> = {
+    throw: () => {
+      throw new Error(`task ${id} is poisoned`)
+    },
+    exit: () => process.exit(9),
+    crash: () => process.kill(process.pid, 'SIGSEGV'), // as in native code; without the report that abort() prints
+    kill: () => process.kill(process.pid, 'SIGKILL'),
+    hang: () => {
       for (;;);
-    // oxlint-disable-next-line no-fallthrough -- nor is this left
-    default:
+    },
   }
+  ways[poison.how]()
 }
 
 abstract class BuiltInHandler extends BaseTaskHandler<BuiltInTask> {

@@ -9,7 +9,8 @@ const MOST_PROBLEMS = 10
 export const codeOf = (error: unknown): string =>
   AqueductError.is(error) ? error.code : 'not an AqueductError'
 
-export const isRefusal = (error: unknown): boolean => REFUSALS.has(codeOf(error))
+/** Whether a task with this error was never admitted. */
+export const isRefusal = (code: string): boolean => REFUSALS.has(code)
 
 type Outcome = 'completed' | 'failed' | 'timedOut' | 'cancelled'
 
@@ -66,7 +67,7 @@ export class Ledger {
   /** Books what `process()` rejected with. */
   reject(error: unknown): void {
     const code = codeOf(error)
-    if (REFUSALS.has(code)) {
+    if (isRefusal(code)) {
       this.#counts.admitted--
       this.#counts.pending--
       if (code === 'AQ_QUEUE_FULL') this.#counts.rejected++

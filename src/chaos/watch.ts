@@ -32,15 +32,13 @@ export class Watch implements Disposable {
 
   /** Resolves with what `work` resolves with; with undefined when it comes to nothing, since no task is settled any more. */
   async finish<Value>(work: Promise<Value>): Promise<Value | undefined> {
-    let give = (): void => undefined
-    const stalled = new Promise<undefined>((resolve) => {
-      give = () => resolve(undefined)
-    })
-    this.#onStall.add(give)
+    const { promise: stalled, resolve } = Promise.withResolvers<undefined>()
+    const giveUp = (): void => resolve(undefined)
+    this.#onStall.add(giveUp)
     try {
       return await Promise.race([work, stalled])
     } finally {
-      this.#onStall.delete(give)
+      this.#onStall.delete(giveUp)
     }
   }
 
@@ -55,6 +53,6 @@ export class Watch implements Disposable {
     this.#onLook(stats)
     const { pending, lastChangeAt } = this.#ledger
     if (pending === 0 || performance.now() - lastChangeAt < this.#grace) return
-    for (const give of this.#onStall) give()
+    for (const giveUp of this.#onStall) giveUp()
   }
 }
