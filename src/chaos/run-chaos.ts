@@ -20,9 +20,12 @@ import { type Pair, alternate, shareOf, median, windowSize } from './windows.ts'
 
 /** Shares of the time; what is left goes to starting, warming up and coming to rest. */
 const STORM = 0.55
-const WINDOW = 0.01
-/** Windows of each flow before the storm, and again after it. */
-const WINDOWS = 9
+const WINDOW = 0.006
+/** Windows of each flow before the storm, and again after it; and those before them that do not count. */
+const WINDOWS = 15
+const WARM_UP = 3
+/** The share of the time after which there are no more of them, on a machine that has become slow. */
+const LONGEST = 0.25
 /** Milliseconds in which all workers must run again, and all memory must have been given back. */
 const RECOVERY = 60_000
 const LOOK_EVERY = 10
@@ -113,15 +116,21 @@ class Run implements Disposable {
     const windows = { randomness: this.#randomness, inFlight, signal: this.#settings.signal }
     const size = windowSize(scenes, windows, seconds * 1000 * WINDOW)
     const tasks = (await this.#watch.finish(size)) ?? inFlight
+    const milliseconds = seconds * 1000 * LONGEST
     const measure = async (phase: 'before' | 'after'): Promise<readonly Pair[]> => {
+      this.#enter('rest')
+      await this.#watch.finish(alternate(scenes, windows, tasks, WARM_UP, milliseconds))
       this.#enter(phase)
-      return (await this.#watch.finish(alternate(scenes, windows, tasks, WINDOWS))) ?? []
+      return (
+        (await this.#watch.finish(alternate(scenes, windows, tasks, WINDOWS, milliseconds))) ?? []
+      )
     }
 
     const before = await measure('before')
     const storm = await this.#storm()
     const recoveryMs = await this.#comeToRest()
     const handled = scene.flow.stats().steps.map((step) => step.tasks)
+    scene.seenWorkers.clear()
     const after = await measure('after')
     await this.#comeToRest()
     this.#settings.signal.throwIfAborted()
@@ -189,7 +198,6 @@ class Run implements Disposable {
     this.#scene.isStormy = phase === 'storm'
     this.#scene.latency =
       phase === 'rest' ? undefined : this.#latency[phase === 'storm' ? 'during' : phase]
-    if (phase === 'after') this.#scene.seenWorkers.clear()
   }
 
   #onLook(stats: FlowStats): void {

@@ -16,7 +16,7 @@ export interface Pair {
   readonly spared: number | undefined
 }
 
-/** How many tasks make a window of some `milliseconds`, found by measuring; that warms everything up. */
+/** How many tasks make a window of some `milliseconds`, found by measuring. */
 export async function windowSize(
   scenes: readonly Scene[],
   settings: WindowSettings,
@@ -32,15 +32,24 @@ export async function windowSize(
   }
 }
 
-/** Windows of the two flows in turn; each goes first in every other pair, so that a drift favours neither. */
+/** Fewer pairs are none. */
+const LEAST_PAIRS = 3
+
+/**
+ * Windows of the two flows in turn; each goes first in every other pair, so that a drift favours neither. So many pairs,
+ * but no further ones once some `milliseconds` are over.
+ */
 export async function alternate(
   [flow, spared]: readonly Scene[],
   settings: WindowSettings,
   tasks: number,
   count: number,
+  milliseconds: number,
 ): Promise<Pair[]> {
   const pairs: Pair[] = []
+  const until = performance.now() + milliseconds
   for (let pair = 0; pair < count; pair++) {
+    if (pair >= LEAST_PAIRS && performance.now() > until) break
     const sparedFirst = pair % 2 === 1 && spared && (await measure(spared, settings, tasks))
     const ours = await measure(flow!, settings, tasks)
     const theirs = sparedFirst || (spared && (await measure(spared, settings, tasks)))
