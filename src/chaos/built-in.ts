@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { Flow, type FlowLogger, FlowStep } from '../index.ts'
 import { BuiltInTask, Invert, Label, type Poison, Sum, steps } from './built-in-handlers.ts'
-import { type Random, Randomness, integerOf, oneOf } from './random.ts'
+import { type Random, integerOf, oneOf } from './random.ts'
 import type { ChaosService, Harm } from './service.ts'
 
 const KiB = 2 ** 10
@@ -30,7 +31,7 @@ const ways: Readonly<Record<Harm, readonly [Poison['how'], ...Poison['how'][]]>>
   hang: ['hang'],
 }
 
-/** Bytes of what all payloads are pieces of. */
+/** Bytes that all payloads are pieces of: they look random, and are the same each time. */
 const ALL_PAYLOADS = 2 * LARGEST
 
 function sizeOf(random: Random): number {
@@ -44,8 +45,7 @@ function sizeOf(random: Random): number {
  * megabytes. Each payload is a piece of one large one, and different from all others.
  */
 export function builtInService(): ChaosService<BuiltInTask> {
-  const random = new Randomness(1).stream('measured')
-  const payloads = Uint8Array.from({ length: ALL_PAYLOADS }, () => random() * 256)
+  const payloads = createHash('shake256', { outputLength: ALL_PAYLOADS }).digest()
   const inverted = payloads.map((byte) => ~byte)
   const make = (source: Random, poison?: Poison): BuiltInTask => {
     const id = integerOf(source, 0, 2 ** 31)
