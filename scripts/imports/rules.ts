@@ -14,7 +14,8 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   user: ['errors', 'options', 'memory', 'metrics', 'transport', 'worker', 'client', 'runtime'],
   index: ['user', 'errors', 'metrics', 'worker'],
   integrations: ['index', 'options'],
-  cli: ['index'],
+  chaos: ['index', 'options'],
+  cli: ['index', 'chaos'],
   dashboard: ['index'],
 }
 
@@ -75,9 +76,10 @@ export const forbidden: IForbiddenRuleType[] = [
   },
   {
     name: 'public-entry-only',
-    comment: "examples and benchmarks import the library as a user does: from 'aqueduct-ts'",
+    comment:
+      "examples, benchmarks and storms import the library as a user does: from 'aqueduct-ts'",
     severity: 'error',
-    from: { path: '^(examples|bench)/' },
+    from: { path: '^(examples|bench|chaos)/' },
     to: { path: '^(src|dist|test)/' },
   },
 ]

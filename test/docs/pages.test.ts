@@ -14,6 +14,9 @@ import {
 
 const execute = promisify(execFile)
 
+/** How a row of a table names the test that proves it. */
+const PROOF = /`(\S+\.test\.ts)` › (.+?)(?=<br>| \|)/
+
 /** Pages without examples: the index, the experiments, and the list of what is proved where. */
 const WITHOUT_EXAMPLES = ['README', 'foundations', 'parity']
 
@@ -95,23 +98,28 @@ test('the page on troubleshooting has an entry for each error code', async () =>
   expect(new Set(entries.map(([, code]) => code))).toEqual(codes)
 })
 
-describe('the list of what is proved where', () => {
-  const rows = [...pageOf('parity').text.matchAll(/^\| (\d+) \|.*$/gm)]
-
-  test('has all rows', () => {
+describe('what is proved where', () => {
+  test('has a row for each behaviour of the original', () => {
+    const rows = [...pageOf('parity').text.matchAll(/^\| (\d+) \|/gm)]
     expect(rows.map(([, number]) => Number(number))).toEqual(
       Array.from({ length: 38 }, (_, index) => index + 1),
     )
   })
 
-  test('names tests that there are', async () => {
+  test('has a test for each promise', () => {
+    const rows = [...pageOf('reliability').text.matchAll(/^\| \*\*.*$/gm)]
+    expect(rows.length).toBeGreaterThan(10)
+    for (const [row] of rows) expect(row).toMatch(PROOF)
+  })
+
+  test.each(['parity', 'reliability'])('docs/%s.md names tests that there are', async (name) => {
+    const proofs = [...pageOf(name).text.matchAll(new RegExp(PROOF, 'g'))]
     const missing: string[] = []
-    for (const [row] of rows) {
-      for (const [, file, title] of row.matchAll(/`(\S+\.test\.ts)` › (.+?)(?=<br>| \|)/g)) {
-        const source = await readFile(join(root, 'test', file!), 'utf8').catch(() => '')
-        if (!source.replaceAll("\\'", "'").includes(title!)) missing.push(`${file} › ${title}`)
-      }
+    for (const [, file, title] of proofs) {
+      const source = await readFile(join(root, 'test', file!), 'utf8').catch(() => '')
+      if (!source.replaceAll("\\'", "'").includes(title!)) missing.push(`${file} › ${title}`)
     }
     expect(missing).toEqual([])
+    expect(proofs).not.toEqual([])
   })
 })

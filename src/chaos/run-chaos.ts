@@ -1,0 +1,246 @@
+import { createHistogram } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type BaseTask, Flow, type FlowStats } from '../index.ts'
+import type { Scene } from './attempt.ts'
+import { builtInService } from './built-in.ts'
+import {
+  type ChaosOptions,
+  type ChaosProgress,
+  type ResolvedChaos,
+  resolveChaos,
+} from './chaos-options.ts'
+import { Ledger } from './ledger.ts'
+import { Randomness } from './random.ts'
+import { type ChaosReport, type Phases, phasesOf } from './report.ts'
+import type { ChaosService } from './service.ts'
+import { type StormCounts, rage } from './storm.ts'
+import { Victims } from './victims.ts'
+import { Watch } from './watch.ts'
+import { type Pair, alternate, shareOf, median, windowSize } from './windows.ts'
+
+/** Shares of the time; what is left goes to starting, warming up and coming to rest. */
+const STORM = 0.55
+const WINDOW = 0.006
+/** Windows of each flow before the storm, and again after it; and those before them that do not count. */
+const WINDOWS = 15
+const WARM_UP = 3
+/** The share of the time after which there are no more of them, on a machine that has become slow. */
+const LONGEST = 0.25
+/** Milliseconds in which all workers must run again, and all memory must have been given back. */
+const RECOVERY = 60_000
+const LOOK_EVERY = 10
+
+/**
+ * Puts a service through a storm: measures it in peace, kills its workers and hands it tasks that do harm for a while,
+ * waits until it is at rest, and measures it again. Looks all the time at what must always hold; the report tells, and
+ * {@link brokenInvariants} says what of it is not as it should be.
+ *
+ * @param service - the library's own by default.
+ * @throws InvalidOptionError; what the flow's start throws; the reason of an aborted `signal`.
+ *
+ * @example
+ * ```ts
+ * import { brokenInvariants, runChaos } from 'aqueduct-ts/chaos'
+ *
+ * const report = await runChaos({ seconds: 2, kills: 3, seed: 1 })
+ * console.log(report.lost, brokenInvariants(report, { speed: false })) // 0 []
+ * ```
+ */
+export async function runChaos<Task extends BaseTask>(
+  options: ChaosOptions = {},
+  service?: ChaosService<Task>,
+): Promise<ChaosReport> {
+  const settings = resolveChaos(options)
+  // Whatever its tasks are: they go from its `makeTask` to its flow and its `verify`, and nowhere else.
+  const subject = (service ?? builtInService()) as unknown as ChaosService
+  const { flow: made } = subject
+  const flow = made instanceof Flow ? made : made()
+  const spared = made instanceof Flow ? undefined : made()
+  const startedAt = performance.now()
+  try {
+    await Promise.all([flow.start(), spared?.start()])
+    using run = new Run(subject, flow, spared, settings, startedAt)
+    return await run.report()
+  } finally {
+    await Promise.all([flow.stop({ graceful: false }), spared?.stop({ graceful: false })])
+  }
+}
+
+class Run implements Disposable {
+  readonly #settings: ResolvedChaos
+  readonly #startedAt: number
+  readonly #randomness: Randomness
+  readonly #scene: Scene
+  readonly #spared: Scene | undefined
+  readonly #victims: Victims
+  readonly #watch: Watch
+  readonly #counts: StormCounts = { kills: 0, deadly: 0, hanging: 0 }
+  readonly #latency: Phases<ReturnType<typeof createHistogram>> = {
+    before: createHistogram(),
+    during: createHistogram(),
+    after: createHistogram(),
+  }
+  #phase: ChaosProgress['phase'] = 'before'
+  #lastLook = { at: performance.now(), settled: 0 }
+
+  constructor(
+    service: ChaosService,
+    flow: Flow<BaseTask>,
+    spared: Flow<BaseTask> | undefined,
+    settings: ResolvedChaos,
+    startedAt: number,
+  ) {
+    this.#settings = settings
+    this.#startedAt = startedAt
+    this.#randomness = new Randomness(settings.seed)
+    const sceneOf = (of: Flow<BaseTask>): Scene => ({
+      service,
+      flow: of,
+      ledger: new Ledger(),
+      latency: undefined,
+      seenWorkers: new Set(),
+      isStormy: false,
+    })
+    this.#scene = sceneOf(flow)
+    this.#spared = spared && sceneOf(spared)
+    this.#victims = new Victims(flow)
+    this.#watch = new Watch(flow, this.#scene.ledger, settings.grace * 1000, (stats) =>
+      this.#onLook(stats),
+    )
+  }
+
+  async report(): Promise<ChaosReport> {
+    const { seconds, inFlight } = this.#settings
+    const scene = this.#scene
+    const scenes = this.#spared === undefined ? [scene] : [scene, this.#spared]
+    const windows = { randomness: this.#randomness, inFlight, signal: this.#settings.signal }
+    const size = windowSize(scenes, windows, seconds * 1000 * WINDOW)
+    const tasks = (await this.#watch.finish(size)) ?? inFlight
+    const milliseconds = seconds * 1000 * LONGEST
+    const measure = async (phase: 'before' | 'after'): Promise<readonly Pair[]> => {
+      this.#enter('rest')
+      await this.#watch.finish(alternate(scenes, windows, tasks, WARM_UP, milliseconds))
+      this.#enter(phase)
+      return (
+        (await this.#watch.finish(alternate(scenes, windows, tasks, WINDOWS, milliseconds))) ?? []
+      )
+    }
+
+    const before = await measure('before')
+    const storm = await this.#storm()
+    const recoveryMs = await this.#comeToRest()
+    const handled = scene.flow.stats().steps.map((step) => step.tasks)
+    scene.seenWorkers.clear()
+    const after = await measure('after')
+    await this.#comeToRest()
+    this.#settings.signal.throwIfAborted()
+
+    const stats = scene.flow.stats()
+    const idleSteps = stats.steps.filter(({ tasks: now }, step) => now > 0 && now === handled[step])
+    return {
+      seed: this.#settings.seed,
+      seconds: (performance.now() - this.#startedAt) / 1000,
+      kills: this.#counts.kills,
+      harmful: { deadly: this.#counts.deadly, hanging: this.#counts.hanging },
+      ...this.#books(stats),
+      blocksInUseAtEnd: stats.memory.blocksInUse,
+      wedged: scene.ledger.overdue + idleSteps.length + this.#idleWorkers(stats),
+      strayProcesses: this.#victims.strays().length,
+      state: scene.flow.state,
+      restarts: restartsOf(stats),
+      recoveryMs,
+      p50Ms: phasesOf((phase) => this.#latency[phase].percentile(50) / 1000),
+      p99Ms: phasesOf((phase) => this.#latency[phase].percentile(99) / 1000),
+      throughput: {
+        before: median(before.map(({ flow }) => flow)),
+        during: storm.throughput,
+        after: median(after.map(({ flow }) => flow)),
+      },
+      ...shareOf(before, after),
+      problems: scene.ledger.problems,
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]()
+  }
+
+  async #storm(): Promise<{ readonly throughput: number }> {
+    const { seconds, kills, deadly, hanging, inFlight, signal } = this.#settings
+    const { ledger } = this.#scene
+    this.#enter('storm')
+    const duration = seconds * 1000 * STORM
+    const from = { at: performance.now(), completed: ledger.counts.completed }
+    const settings = { randomness: this.#randomness, inFlight, duration, kills, deadly, hanging }
+    await this.#watch.finish(rage(this.#scene, this.#victims, settings, this.#counts, signal))
+    const took = (performance.now() - from.at) / 1000
+    return { throughput: (ledger.counts.completed - from.completed) / took }
+  }
+
+  /** Waits until every worker runs and nobody holds memory. Returns milliseconds until all ran. */
+  async #comeToRest(): Promise<number> {
+    this.#enter('rest')
+    const { flow } = this.#scene
+    const start = performance.now()
+    const isLate = (): boolean =>
+      performance.now() - start > RECOVERY ||
+      this.#settings.signal.aborted ||
+      flow.state !== 'running'
+    const runs = (): boolean => flow.stats().workers.every(({ state }) => state === 'running')
+    while (!runs() && !isLate()) await delay(LOOK_EVERY)
+    const took = performance.now() - start
+    while (flow.stats().memory.blocksInUse > 0 && !isLate()) await delay(LOOK_EVERY)
+    return took
+  }
+
+  #enter(phase: ChaosProgress['phase']): void {
+    this.#phase = phase
+    this.#scene.isStormy = phase === 'storm'
+    this.#scene.latency =
+      phase === 'rest' ? undefined : this.#latency[phase === 'storm' ? 'during' : phase]
+  }
+
+  #onLook(stats: FlowStats): void {
+    this.#victims.see(stats.workers)
+    const { counts, settled } = this.#scene.ledger
+    const at = performance.now()
+    const tasksPerSecond = ((settled - this.#lastLook.settled) / (at - this.#lastLook.at)) * 1000
+    this.#lastLook = { at, settled }
+    this.#settings.onProgress({
+      phase: this.#phase,
+      elapsed: (at - this.#startedAt) / 1000,
+      tasksPerSecond,
+      kills: this.#counts.kills,
+      restarts: restartsOf(stats),
+      tasks: counts,
+    })
+  }
+
+  /** What became of the tasks, by the callers' books and against the flow's. */
+  #books({ tasks }: FlowStats) {
+    const { ledger } = this.#scene
+    const { pending, ...counts } = ledger.counts
+    const { completed, failed, timedOut, cancelled } = tasks
+    ledger.compare(tasks)
+    return {
+      ...counts,
+      failedBy: ledger.failedBy,
+      lost: pending,
+      settledTwice: Math.max(0, completed + failed + timedOut + cancelled - ledger.settled),
+      wrongResults: ledger.wrongResults + (this.#spared?.ledger.wrongResults ?? 0),
+      imbalances: ledger.imbalances,
+    }
+  }
+
+  /** Workers that do not run, and those that have handled nothing since the storm, where that can be told. */
+  #idleWorkers({ workers }: FlowStats): number {
+    const { service, seenWorkers } = this.#scene
+    return workers.filter(
+      ({ state, pid }) =>
+        state !== 'running' || (service.workersOf !== undefined && !seenWorkers.has(pid)),
+    ).length
+  }
+}
+
+const restartsOf = ({ workers }: FlowStats): number =>
+  workers.reduce((sum, { restarts }) => sum + restarts, 0)

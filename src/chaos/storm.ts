@@ -1,0 +1,86 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Scene, attempt } from './attempt.ts'
+import { harmfulPlan, stormPlan } from './plans.ts'
+import { type Randomness, momentsOf } from './random.ts'
+import type { Harm } from './service.ts'
+import type { Victims } from './victims.ts'
+
+export interface StormSettings {
+  readonly randomness: Randomness
+  readonly inFlight: number
+  /** Milliseconds. */
+  readonly duration: number
+  readonly kills: number
+  /** Tasks that end their worker. */
+  readonly deadly: number
+  /** Tasks that never return. */
+  readonly hanging: number
+}
+
+/** What a storm has done, as it goes on. */
+export interface StormCounts {
+  kills: number
+  deadly: number
+  hanging: number
+}
+
+/** Milliseconds until a caller who was refused, or a killer without a victim, tries again. */
+const AGAIN = 10
+/** Share of the storm in which tasks hang, so that each is found out within it. */
+const HANGING_UNTIL = 0.8
+
+/** Loads a flow and does it harm for a while, at moments that the seed decides. Ends when every caller has an outcome. */
+export async function rage(
+  scene: Scene,
+  victims: Victims,
+  settings: StormSettings,
+  counts: StormCounts,
+  signal: AbortSignal,
+): Promise<void> {
+  const { randomness, inFlight, duration, kills, deadly, hanging } = settings
+  const start = performance.now()
+  const isOver = (): boolean => signal.aborted || performance.now() - start >= duration
+  const until = (moment: number): Promise<void> =>
+    delay(Math.max(0, start + moment - performance.now()), undefined, { signal }).catch(
+      () => undefined,
+    )
+
+  const taskNumbers = randomness.stream('storm')
+  const callers = Array.from({ length: inFlight }, async () => {
+    while (!isOver()) {
+      if (!(await attempt(scene, stormPlan(scene.service, taskNumbers))))
+        await until(performance.now() - start + AGAIN)
+    }
+  })
+
+  const killNumbers = randomness.stream('kills')
+  const killMoments = momentsOf(killNumbers, kills, duration)
+  const killer = async (): Promise<void> => {
+    for (const moment of killMoments) {
+      await until(moment)
+      while (!victims.killOne(killNumbers)) {
+        if (isOver()) return
+        await until(performance.now() - start + AGAIN)
+      }
+      counts.kills++
+    }
+  }
+
+  const harmNumbers = randomness.stream('harms')
+  const harms: (readonly [number, Harm])[] = [
+    ...momentsOf(harmNumbers, deadly, duration).map((moment) => [moment, 'die'] as const),
+    ...momentsOf(harmNumbers, hanging, duration * HANGING_UNTIL).map(
+      (moment) => [moment, 'hang'] as const,
+    ),
+  ]
+  const harmed = harms
+    .toSorted(([a], [b]) => a - b)
+    .map(async ([moment, harm]) => {
+      const plan = harmfulPlan(scene.service, harm, harmNumbers)
+      await until(moment)
+      if (plan === undefined || signal.aborted) return
+      counts[harm === 'die' ? 'deadly' : 'hanging']++
+      await attempt(scene, plan)
+    })
+  await Promise.all([...callers, killer(), ...harmed])
+}
