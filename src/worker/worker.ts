@@ -7,6 +7,7 @@ import type { ParentMessage, StartFailure, WorkerInit } from '../transport/proto
 import { encodeReport } from '../transport/reports.ts'
 import { CodecError, InvalidHandlerError } from '../errors.ts'
 import { Callers } from './callers.ts'
+import { watchedHandler } from './handle-trace.ts'
 import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
 import { type Send, WorkerLog } from './log.ts'
@@ -115,6 +116,11 @@ function startLoops(
     const TaskClass = handler.taskClasses[index]
     return TaskClass === undefined ? undefined : taskMaker(TaskClass, callers)
   })
+  const watched = watchedHandler(handler.instance, {
+    step: init.stepName,
+    handler: init.handler.className,
+    worker: init.index,
+  })
   const { words, shape, actor } = control
   const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
   return Array.from({ length: init.concurrency }, () => {
@@ -123,7 +129,7 @@ function startLoops(
       {
         step: init.step,
         worker: init.worker,
-        handler: handler.instance,
+        handler: watched,
         writesInput: handler.writesInput,
         rebuild: (taskClass, claim) => {
           const make = makers[taskClass]
