@@ -1,4 +1,5 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
+import { AqueductError, type AqueductErrorCode } from './errors.ts'
 import type { FlowState, ProcessOptions } from './flow-options.ts'
 import type { Death } from './runtime/seat.ts'
 import type { WorkerOrigin } from './transport/protocol.ts'
@@ -176,14 +177,15 @@ export function watchProcess<Task extends object>(
 ): Promise<Task> {
   const outcome = processes.tracePromise(process, { flow, task, options })
   if (refusals.hasSubscribers) {
-    outcome.catch((error: Error) => {
+    outcome.catch((error: unknown) => {
       if (isRefusal(error)) refusals.publish({ flow, task, error } satisfies RefusalMessage)
     })
   }
   return outcome
 }
 
-const REFUSALS: readonly unknown[] = ['AQ_QUEUE_FULL', 'AQ_NOT_RUNNING']
+const REFUSALS: readonly AqueductErrorCode[] = ['AQ_QUEUE_FULL', 'AQ_NOT_RUNNING']
 
 /** Whether a flow says with the error that it does not want the task now. */
-const isRefusal = (error: Error): boolean => 'code' in error && REFUSALS.includes(error.code)
+const isRefusal = (error: unknown): error is AqueductError =>
+  AqueductError.is(error) && REFUSALS.includes(error.code)

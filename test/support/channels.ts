@@ -4,8 +4,6 @@ import type { DiagnosticsMessages } from '../../src/index.ts'
 type Name = keyof DiagnosticsMessages
 type Published = readonly [name: string, message: Readonly<Record<string, unknown>>]
 
-const TRACES = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const
-
 /** Notes what is published of one flow on some channels, in order. Closed, it listens no more. */
 export class Listener implements Disposable {
   readonly all: Published[] = []
@@ -33,14 +31,23 @@ export class Listener implements Disposable {
 }
 
 /** Notes what is published on a tracing channel: the event, and the same message each time. */
-export function listenToTraces<Trace extends object>(
+export function listenToTraces(
   name: string,
-): { readonly events: [event: string, trace: Trace][]; [Symbol.dispose](): void } {
-  const events: [string, Trace][] = []
-  const channel = tracingChannel<Trace>(name)
-  const subscribers = Object.fromEntries(
-    TRACES.map((event) => [event, (trace: unknown) => events.push([event, trace as Trace])]),
-  ) as unknown as Parameters<typeof channel.subscribe>[0]
+): { readonly events: [event: string, trace: Readonly<Record<string, unknown>>][] } & Disposable {
+  const events: [string, Readonly<Record<string, unknown>>][] = []
+  const note =
+    (event: string) =>
+    (trace: unknown): void => {
+      events.push([event, trace as Readonly<Record<string, unknown>>])
+    }
+  const subscribers = {
+    start: note('start'),
+    end: note('end'),
+    asyncStart: note('asyncStart'),
+    asyncEnd: note('asyncEnd'),
+    error: note('error'),
+  }
+  const channel = tracingChannel(name)
   channel.subscribe(subscribers)
   return { events, [Symbol.dispose]: () => channel.unsubscribe(subscribers) }
 }
