@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { AttachFailure, Attachment } from './client/attachment.ts'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
+import { Diagnostics } from './diagnostics.ts'
 import { InvalidOptionError, InvalidTaskError, StartError, toError } from './errors.ts'
 import { FlowLog } from './flow-log.ts'
 import {
@@ -73,6 +74,7 @@ export class FlowClient<Task extends BaseTask>
   readonly #address: string
   readonly #known: readonly TaskClassOf<Task>[]
   readonly #log: FlowLog
+  readonly #diagnostics = new Diagnostics(this)
   #state: FlowState = 'created'
   #attachment: Attachment | undefined
   #client: Client | undefined
@@ -138,7 +140,7 @@ export class FlowClient<Task extends BaseTask>
    *   CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError, FlowStoppedError
    */
   process<T extends Task>(task: T, options: ProcessOptions = NO_OPTIONS): Promise<T> {
-    return processTask(this.#client, this.#state, this.#taskClasses, task, options)
+    return processTask(this, this.#client, this.#state, this.#taskClasses, task, options)
   }
 
   /**
@@ -171,11 +173,13 @@ export class FlowClient<Task extends BaseTask>
   }
 
   #enter(state: FlowState): void {
-    if (state === this.#state) return
+    const previous = this.#state
+    if (state === previous) return
     this.#state = state
     if (state !== 'running') removeRunningFlow(this)
     else if (this.#client) addRunningFlow(this, this.#taskClasses, this.#client.uploads)
     this.emit('state', state)
+    this.#diagnostics.state(state, previous)
   }
 
   async #stop(graceful: boolean, timeout: number): Promise<void> {
@@ -242,6 +246,7 @@ export class FlowClient<Task extends BaseTask>
       bell: attachment.takeBell(),
       conditions: welcome.conditions,
       stepNames: welcome.stepNames,
+      diagnostics: this.#diagnostics,
       onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, welcome.stepNames),
     })
     this.#enter('running')

@@ -1,5 +1,6 @@
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
+import type { Diagnostics } from './diagnostics.ts'
 import { FlowStoppedError, StartError } from './errors.ts'
 import { FlowLog } from './flow-log.ts'
 import type { ResolvedFlow } from './flow-options.ts'
@@ -27,6 +28,7 @@ export interface FlowPlan {
   readonly args: readonly (readonly unknown[])[]
   readonly options: ResolvedFlow
   readonly taskClasses: ReadonlyMap<unknown, number>
+  readonly diagnostics: Diagnostics
 }
 
 /** One run of a flow, from its start to its stop: its memory, its workers, its clients. */
@@ -64,6 +66,7 @@ export class FlowRun {
       conditions,
       stepNames: names,
       deathCause: (number) => this.supervisor.deathCause(number),
+      diagnostics: plan.diagnostics,
       onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, names),
     })
     this.#attachments = this.#makeAttachments(conditions)
@@ -116,12 +119,19 @@ export class FlowRun {
     onFailed: () => void,
   ): Supervisor {
     const log = this.#log
+    const { diagnostics } = this.#plan
     const isReplaced = this.#plan.options.onWorkerDeath === 'restart'
     return new Supervisor(this.control, shared, plansOf(this.#plan), {
       onOutput: ({ step, worker, pid }, stream, written) =>
         this.#output.write(`${step}#${worker} ${pid}`, stream, written),
       onLog: (worker, record) => log.worker(worker, record),
-      onRestart: (worker) => log.takeOver(worker),
+      onStart: (worker) => diagnostics.workerStart(worker),
+      onReady: (worker, isReplacement) => {
+        if (isReplacement) log.takeOver(worker)
+        diagnostics.workerReady(worker)
+      },
+      onExit: (death, isExpected) => diagnostics.workerExit(death, isExpected),
+      onRestart: (worker) => diagnostics.workerRestart(worker),
       onDeath: (death) => {
         const cause = log.death(death, { isReplaced })
         if (isReplaced) return
@@ -137,7 +147,7 @@ export class FlowRun {
   }
 
   #makeAttachments(conditions: readonly (string | undefined)[]): Attachments | undefined {
-    const { names, taskClasses, options } = this.#plan
+    const { names, taskClasses, options, diagnostics } = this.#plan
     const { address, payloadThreshold, spin } = options
     if (address === undefined) return undefined
     const plan = {
@@ -148,8 +158,14 @@ export class FlowRun {
       spin,
     }
     return new Attachments(this.control, this.#memory, plan, address, {
-      onAttached: (client, pid) => this.#log.attached(client, pid),
-      onDetached: (client, pid) => this.#log.detached(client, pid),
+      onAttached: (client, pid) => {
+        this.#log.attached(client, pid)
+        diagnostics.attach(client, pid)
+      },
+      onDetached: (client, pid) => {
+        this.#log.detached(client, pid)
+        diagnostics.detach(client, pid)
+      },
     })
   }
 }

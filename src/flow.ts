@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { flowDefaults } from './defaults.ts'
+import { Diagnostics } from './diagnostics.ts'
 import { InvalidOptionError, NotRunningError, StartError } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { type FlowMetrics, readFlowMetrics } from './flow-metrics.ts'
@@ -51,6 +52,7 @@ export class Flow<Task extends BaseTask>
   readonly #args: (readonly unknown[])[]
   readonly #options: ResolvedFlow
   readonly #taskClasses = new Map<unknown, number>()
+  readonly #diagnostics = new Diagnostics(this)
   #state: FlowState = 'created'
   #run: FlowRun | undefined
   #starting: Promise<void> | undefined
@@ -126,7 +128,7 @@ export class Flow<Task extends BaseTask>
    *   CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError, FlowStoppedError
    */
   process<T extends Task>(task: T, options: ProcessOptions = NO_OPTIONS): Promise<T> {
-    return processTask(this.#run?.client, this.#state, this.#taskClasses, task, options)
+    return processTask(this, this.#run?.client, this.#state, this.#taskClasses, task, options)
   }
 
   /**
@@ -189,10 +191,12 @@ export class Flow<Task extends BaseTask>
     }
     if (this.#state !== 'running' || this.#run === undefined) throw new NotRunningError(this.#state)
     const { supervisor } = this.#run
-    await supervisor.reload(index, options.args, {
-      startTimeout: options.timeout ?? flowDefaults.startTimeout,
-      drainTimeout: options.drainTimeout ?? flowDefaults.drainTimeout,
-    })
+    await this.#diagnostics.reload(this.#names[index]!, () =>
+      supervisor.reload(index, options.args, {
+        startTimeout: options.timeout ?? flowDefaults.startTimeout,
+        drainTimeout: options.drainTimeout ?? flowDefaults.drainTimeout,
+      }),
+    )
     if (options.args !== undefined) this.#args[index] = options.args // also when it is started again
   }
 
@@ -252,10 +256,12 @@ export class Flow<Task extends BaseTask>
   }
 
   #enter(state: FlowState): void {
+    const previous = this.#state
     this.#state = state
     if (state !== 'running') removeRunningFlow(this)
     else if (this.#run) addRunningFlow(this, this.#taskClasses, this.#run.client.uploads)
     this.emit('state', state)
+    this.#diagnostics.state(state, previous)
   }
 
   async #start(timeout: number): Promise<void> {
@@ -267,6 +273,7 @@ export class Flow<Task extends BaseTask>
       args: this.#args,
       options: this.#options,
       taskClasses: this.#taskClasses,
+      diagnostics: this.#diagnostics,
     }
     const run = (this.#run = new FlowRun(plan, () => this.#enter('failed')))
     try {

@@ -32,6 +32,19 @@ export type { EdgeEnd, EdgeMetrics, FlowMetrics, StepMetrics } from './flow-metr
 export type { TaskCounts } from './task-counts.ts'
 export type { Histogram } from './metrics/histogram.ts'
 export { differenceOf, quantileOf, samplesOf } from './metrics/values.ts'
+export type {
+  ClientMessage,
+  DiagnosticsMessages,
+  FlowMessage,
+  FlowStateMessage,
+  MemoryPressureMessage,
+  ProcessTrace,
+  RefusalMessage,
+  ReloadTrace,
+  WorkerEventMessage,
+  WorkerExitMessage,
+} from './diagnostics.ts'
+export type { HandleTrace } from './worker/handle-trace.ts'
 export { isFlowWorker } from './worker/flow-worker.ts'
 export type { LogMethod, WorkerLogger } from './worker/log.ts'
 export {

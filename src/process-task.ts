@@ -1,5 +1,6 @@
 import type { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
+import { areTasksWatched, watchProcess } from './diagnostics.ts'
 import { InvalidTaskError, NotRunningError, toError } from './errors.ts'
 import { type FlowState, type ProcessOptions, processRules } from './flow-options.ts'
 import { checkOptions } from './options.ts'
@@ -12,6 +13,20 @@ export type TaskClasses = ReadonlyMap<unknown, number>
 
 /** What `process()` does, wherever the flow runs: checks the task and hands it to the client. */
 export function processTask<Task extends BaseTask>(
+  flow: object,
+  client: Client | undefined,
+  state: FlowState,
+  taskClasses: TaskClasses,
+  task: Task,
+  options: ProcessOptions,
+): Promise<Task> {
+  if (!areTasksWatched()) return submitTask(client, state, taskClasses, task, options)
+  return watchProcess({ flow, task, options }, () =>
+    submitTask(client, state, taskClasses, task, options),
+  )
+}
+
+function submitTask<Task extends BaseTask>(
   client: Client | undefined,
   state: FlowState,
   taskClasses: TaskClasses,

@@ -49,8 +49,15 @@ export interface ClientOptions {
   readonly stepNames: readonly string[]
   /** What a worker said that it died of, by the death's number; only the flow's own process knows. */
   readonly deathCause?: (number: number) => Error | undefined
+  readonly diagnostics?: ClientDiagnostics
   /** Called just before a task's promise is settled. */
   readonly onSettled: (task: object, finished: Finished | undefined) => void
+}
+
+/** Who is told that tasks or bodies have begun to wait for memory, or have ceased to. */
+export interface ClientDiagnostics {
+  readonly isMemoryWatched: boolean
+  memoryPressure(isWaiting: boolean): void
 }
 
 /** The books of a client, or of all. */
@@ -98,6 +105,8 @@ export class Client {
   /** Flow time until which to look for completions; 0 for not at all. */
   #spinUntil = BUSY
   #closed = false
+  /** What was told of {@link ClientDiagnostics.memoryPressure} last. */
+  #isWaitingForMemory = false
 
   constructor(control: Control, options: ClientOptions) {
     this.#control = control
@@ -213,6 +222,7 @@ export class Client {
       signal.addEventListener('abort', pending.onAbort, { once: true })
     }
     this.#admission.add(pending)
+    this.#watchMemory()
     return pending.outcome
   }
 
@@ -345,6 +355,16 @@ export class Client {
   #retry(): void {
     this.#admission.retry()
     while (this.uploads.retry()) this.#admission.retry()
+    this.#watchMemory()
+  }
+
+  #watchMemory(): void {
+    const { diagnostics } = this.#options
+    if (diagnostics?.isMemoryWatched !== true) return
+    const isWaiting = this.#admission.lacksMemory || this.uploads.waitingSince < Infinity
+    if (isWaiting === this.#isWaitingForMemory) return
+    this.#isWaitingForMemory = isWaiting
+    diagnostics.memoryPressure(isWaiting)
   }
 
   #collect(slot: number, generation: number, now: number): void {

@@ -48,8 +48,10 @@ export interface Death extends WorkerExit, WorkerOrigin {
 export interface SeatEvents {
   onOutput(origin: WorkerOrigin, stream: 'stdout' | 'stderr', text: string): void
   onLog(origin: WorkerOrigin, record: LogRecord): void
-  /** A worker that has replaced another one is ready. */
-  onRestart(origin: WorkerOrigin): void
+  /** A worker has been started. */
+  onStart(origin: WorkerOrigin): void
+  /** A worker is ready; `isReplacement` says that it has replaced one that died. */
+  onReady(origin: WorkerOrigin, isReplacement: boolean): void
   /** The worker has ended; `wasReady` says whether it had finished its start. */
   onExit(seat: Seat, death: Death, wasReady: boolean): void
 }
@@ -173,6 +175,7 @@ export class Seat {
       onExit: (exit) => this.#onExit(handle, exit),
     })
     this.#handle = handle
+    this.#events.onStart(this.#originOf(handle))
   }
 
   /** Starts another worker in the place of one that has died, after a pause that grows while they die at once. */
@@ -214,7 +217,7 @@ export class Seat {
       case 'ready':
         this.#isReady = true
         this.#failedStarts = 0
-        if (this.#restarts > 0) this.#events.onRestart(this.#originOf(handle))
+        this.#events.onReady(this.#originOf(handle), this.#restarts > 0)
         this.start?.ready(this)
         return
       case 'log':

@@ -1,5 +1,6 @@
 import { StartError } from '../errors.ts'
 import type { Control } from '../transport/control.ts'
+import type { WorkerOrigin } from '../transport/protocol.ts'
 import { recoverWorker } from './recovery.ts'
 import {
   type Death,
@@ -12,6 +13,10 @@ import {
 import { StartTogether } from './start-together.ts'
 
 export interface SupervisorEvents extends Omit<SeatEvents, 'onExit'> {
+  /** A worker has ended; `isExpected` says that it was asked to. */
+  onExit(death: Death, isExpected: boolean): void
+  /** The worker that has ended is being replaced. */
+  onRestart(worker: WorkerOrigin): void
   /** A worker has ended that nobody had asked to. */
   onDeath(death: Death): void
   /** A step cannot be kept alive: its workers die before they are ready, again and again. */
@@ -55,7 +60,8 @@ export class Supervisor {
     const seatEvents: SeatEvents = {
       onOutput: (origin, stream, text) => events.onOutput(origin, stream, text),
       onLog: (origin, record) => events.onLog(origin, record),
-      onRestart: (origin) => events.onRestart(origin),
+      onStart: (origin) => events.onStart(origin),
+      onReady: (origin, isReplacement) => events.onReady(origin, isReplacement),
       onExit: (seat, death, wasReady) => this.#onExit(seat, death, wasReady),
     }
     this.#seats = plans.flatMap((plan, step) =>
@@ -220,6 +226,7 @@ export class Supervisor {
       })
     const wasRetiring = seat.use === 'retiring'
     if (wasRetiring) seat.use = 'spare'
+    this.#events.onExit(death, this.#stopping || seat.wasEnded || (wasRetiring && death.code === 0))
     for (const look of this.#onGone) look()
     if (this.#stopping) return
     if (seat.start !== undefined) {
@@ -234,7 +241,10 @@ export class Supervisor {
     // The flow may have been stopped on account of it.
     if (this.#stopping || wasRetiring) return
     if (!wasReady && seat.failedStarts + 1 >= MAX_FAILED_STARTS) this.#giveUp(seat, death)
-    else seat.restart(wasReady)
+    else {
+      this.#events.onRestart(death)
+      seat.restart(wasReady)
+    }
   }
 
   #giveUp({ failedStarts }: Seat, death: Death): void {

@@ -7,6 +7,7 @@ import type { ParentMessage, StartFailure, WorkerInit } from '../transport/proto
 import { encodeReport } from '../transport/reports.ts'
 import { CodecError, InvalidHandlerError } from '../errors.ts'
 import { Company } from './company.ts'
+import { watchedHandler } from './handle-trace.ts'
 import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
 import { type Send, WorkerLog } from './log.ts'
@@ -114,6 +115,11 @@ function startLoops(
     const TaskClass = handler.taskClasses[index]
     return TaskClass === undefined ? undefined : taskMaker(TaskClass)
   })
+  const watched = watchedHandler(handler.instance, {
+    step: init.stepName,
+    handler: init.handler.className,
+    worker: init.index,
+  })
   const { words, shape, actor } = control
   const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
   const company = init.concurrency > 1 ? new Company() : undefined
@@ -123,7 +129,7 @@ function startLoops(
       {
         step: init.step,
         worker: init.worker,
-        handler: handler.instance,
+        handler: watched,
         splits: init.onBatchError === 'split' && !handler.writesInput,
         rebuild: (taskClass, claim, batch) => {
           const make = makers[taskClass]

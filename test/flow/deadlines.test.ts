@@ -13,7 +13,7 @@ test('without a timeout of its own a task has 5 seconds', async () => {
   const classes = new Map([[WorkTask, 0]])
   const task = new WorkTask(0)
   flow.outcomes.set(task, { timesSettled: 0, finished: undefined, error: undefined })
-  const late = rejection(processTask(flow.client, 'running', classes, task, {}))
+  const late = rejection(processTask(flow, flow.client, 'running', classes, task, {}))
   flow.setTime(5_009)
   flow.client.tick()
   expect(flow.client.pending).toBe(1)
