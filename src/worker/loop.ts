@@ -9,6 +9,7 @@ import { Batcher, type Claim } from './batcher.ts'
 import type { Company } from './company.ts'
 import { Delivery } from './delivery.ts'
 import type { FailureLog } from './log.ts'
+import type { LoopPulse } from './pulse.ts'
 import type { Sleeper } from './sleeper.ts'
 
 /** What the loop calls. */
@@ -29,6 +30,7 @@ export interface LoopOptions {
   readonly batchTimeout: number
   /** Longest spin in milliseconds. */
   readonly spin: number
+  readonly pulse?: LoopPulse
 }
 
 /** Lets the event loop turn at least this often, in milliseconds. */
@@ -170,6 +172,7 @@ export class StepLoop {
     if (claims.length === 0) return undefined
     const startedAt = this.#bytes < BYTES_PER_LOOK_AT_CLOCK ? gatheredAt : this.#control.clock.now()
     this.#meter.gathered(startedAt - batch[0]!.claimedAt, claims.length)
+    this.#options.pulse?.begin(startedAt)
     try {
       const result = this.#options.handler.handle(tasks)
       if (isThenable(result)) return this.#handleAsync(result, claims, tasks, startedAt)
@@ -200,6 +203,7 @@ export class StepLoop {
     startedAt: number,
   ): Promise<void> | undefined {
     const now = (this.#deliveredAt = this.#control.clock.now())
+    this.#options.pulse?.end()
     this.#measure(claims, startedAt, now)
     const pending = this.#delivery.deliver(claims, tasks, now)
     if (pending !== undefined) return pending.finally(() => this.#payloads.closeAll())
@@ -216,6 +220,8 @@ export class StepLoop {
     let calls = this.#options.writesInput ? 0 : 2 * Math.ceil(Math.log2(batch.length)) + 1
     const failing: { claims: readonly Claim[]; error: unknown }[] = [{ claims: batch, error }]
     this.#payloads.closeAll()
+    const { pulse } = this.#options
+    pulse?.end()
     for (let group = failing.pop(); group !== undefined; group = failing.pop()) {
       if (group.claims.length === 1 || calls <= 0) {
         this.#measure(group.claims, startedAt, this.#control.clock.now())
@@ -233,10 +239,12 @@ export class StepLoop {
         const tasks: object[] = []
         this.#decode(half, claims, tasks, false)
         if (claims.length === 0) continue
+        pulse?.begin(this.#control.clock.now())
         try {
           await this.#options.handler.handle(tasks)
           await this.#deliver(claims, tasks, startedAt)
         } catch (again) {
+          pulse?.end()
           this.#payloads.closeAll()
           bad.push({ claims, error: again })
         }

@@ -29,7 +29,12 @@ const flowOf = (
   logger: FlowLogger,
   options: FlowOptions = {},
 ): Promise<Flow<LogTask>> =>
-  started(new Flow([new FlowStep(LogHandler, { isolation, name: 'logs', retries: 0 })], { logger, ...options }))
+  started(
+    new Flow([new FlowStep(LogHandler, { isolation, name: 'logs', retries: 0 })], {
+      logger,
+      ...options,
+    }),
+  )
 
 const fail = (): never => {
   throw new Error('the disk is full')

@@ -66,29 +66,32 @@ const once = { retries: 1 }
 describe.each(Object.keys(handlers))('a worker whose handler %s dies at any step', (kind) => {
   const { handle, image } = handlers[kind]!
 
-  test.each([0, 1])('of its turn in step %i: every task is finished as if nothing had been', (at) => {
-    const steps = eachDeath((die) => {
-      const flow = new SmallFlow()
-      const frames = [10, 20, 30].map((number) => flow.submit(new Frame(number)))
-      if (at === 1) {
-        const first = new SmallWorker(flow, 0, 0)
-        first.turn(keep)
-        first.turn(keep)
-      }
-      const worker = new SmallWorker(flow, at, 0)
-      die(() => worker.turn(handle))
-      flow.recover(at, 0, once)
-      flow.finish(at === 0 ? [handle, keep] : [keep, handle])
-      for (const [index, frame] of frames.entries()) {
-        const number = 10 * (index + 1)
-        expect(flow.isCompleted(frame)).toBe(true)
-        const made = image(number) === number + 1 ? number + 1 + at : image(number)
-        expectWhole(frame, number + 2, made)
-      }
-      expectEmpty(flow)
-    })
-    expect(steps).toBeGreaterThan(40)
-  })
+  test.each([0, 1])(
+    'of its turn in step %i: every task is finished as if nothing had been',
+    (at) => {
+      const steps = eachDeath((die) => {
+        const flow = new SmallFlow()
+        const frames = [10, 20, 30].map((number) => flow.submit(new Frame(number)))
+        if (at === 1) {
+          const first = new SmallWorker(flow, 0, 0)
+          first.turn(keep)
+          first.turn(keep)
+        }
+        const worker = new SmallWorker(flow, at, 0)
+        die(() => worker.turn(handle))
+        flow.recover(at, 0, once)
+        flow.finish(at === 0 ? [handle, keep] : [keep, handle])
+        for (const [index, frame] of frames.entries()) {
+          const number = 10 * (index + 1)
+          expect(flow.isCompleted(frame)).toBe(true)
+          const made = image(number) === number + 1 ? number + 1 + at : image(number)
+          expectWhole(frame, number + 2, made)
+        }
+        expectEmpty(flow)
+      })
+      expect(steps).toBeGreaterThan(40)
+    },
+  )
 
   test('again and again: nothing is lost, nothing is settled twice, all memory comes back', () => {
     eachDeath((die, step) => {
@@ -100,8 +103,7 @@ describe.each(Object.keys(handlers))('a worker whose handler %s dies at any step
       diesAt(1 + ((step * 7) % 90), () => new SmallWorker(flow, 0, 1).turn(handle))
       flow.recover(0, 1, once)
       flow.finish([handle, keep])
-      for (const frame of frames)
-        expect(flow.outcomes.get(frame)!.timesSettled).toBe(1)
+      for (const frame of frames) expect(flow.outcomes.get(frame)!.timesSettled).toBe(1)
       expectEmpty(flow)
     })
   })
