@@ -40,6 +40,8 @@ export const stepDefaults: {
   readonly onBatchError: 'split' | 'fail'
   readonly concurrency: number
   readonly retries: number
+  readonly handleTimeout: number
+  readonly patience: number
   readonly minQueueSize: number
   readonly queueBatches: number
   readonly isolation: 'process' | 'thread'
@@ -49,6 +51,8 @@ export const stepDefaults: {
   batchTimeout: 0, // ms to wait for a full batch; 0 takes what is there
   onBatchError: 'split', // a batch that throws is halved until the culprit stands alone
   concurrency: 1, // batches at once, for async handlers
+  handleTimeout: Infinity, // ms
+  patience: 30_000, // ms that a batch may take before its worker counts as stuck, without a handleTimeout
   retries: 1, // further runs of a task whose worker died
   minQueueSize: 20, // tasks that may wait in front of the step, at least …
   queueBatches: 3, // … and this many batches

@@ -24,6 +24,10 @@ export interface StepPlan extends SpawnOptions {
   readonly batchTimeout: number
   readonly onBatchError: 'split' | 'fail'
   readonly concurrency: number
+  /** Milliseconds that `handle` may take. */
+  readonly handleTimeout: number
+  /** Milliseconds that it may take until the worker counts as stuck. */
+  readonly patience: number
   /** How often a task may be run again after the death of its worker. */
   readonly retries: number
   readonly spin: number
@@ -50,10 +54,10 @@ export interface SeatEvents {
   onLog(origin: WorkerOrigin, record: LogRecord): void
   /** A worker has been started. */
   onStart(origin: WorkerOrigin): void
-  /** A worker is ready; `isReplacement` says that it has replaced one that died. */
-  onReady(origin: WorkerOrigin, isReplacement: boolean): void
+  /** The worker has finished its start; `isReplacement` says that it has replaced one that died. */
+  onReady(seat: Seat, origin: WorkerOrigin, isReplacement: boolean): void
   /** The worker has ended; `wasReady` says whether it had finished its start. */
-  onExit(seat: Seat, death: Death, wasReady: boolean): void
+  onExit(seat: Seat, death: Omit<Death, 'handleTimeout'>, wasReady: boolean): void
 }
 
 /** A worker as reports show it. */
@@ -81,6 +85,9 @@ export class Seat {
   use: 'spare' | 'working' | 'retiring' = 'spare'
   /** While its worker is being started with others. */
   start: StartTogether<Seat> | undefined
+  readonly actor: number
+  /** Since when its handler had been busy when the worker was ended for that; undefined otherwise. */
+  hungSince: number | undefined
   readonly #shared: SharedPlan
   readonly #events: SeatEvents
   #plan: StepPlan
@@ -104,6 +111,7 @@ export class Seat {
   ) {
     this.step = step
     this.number = number
+    this.actor = workerActor(shared.shape, step, number)
     this.#plan = plan
     this.#shared = shared
     this.#events = events
@@ -125,6 +133,11 @@ export class Seat {
   /** Starts in a row that ended before the worker was ready. */
   get failedStarts(): number {
     return this.#failedStarts
+  }
+
+  /** Milliseconds that the handler may take. */
+  get handleTimeout(): number {
+    return this.#plan.handleTimeout
   }
 
   report(): WorkerReport {
@@ -151,7 +164,7 @@ export class Seat {
     const { shape, conditions, payloadThreshold, memory } = this.#shared
     const workerPlan: WorkerPlan = {
       shape,
-      actor: workerActor(shape, this.step, this.number),
+      actor: this.actor,
       step: this.step,
       worker: this.number,
       index: this.#index,
@@ -163,10 +176,12 @@ export class Seat {
       batchTimeout: plan.batchTimeout,
       onBatchError: plan.onBatchError,
       concurrency: plan.concurrency,
+      handleTimeout: plan.handleTimeout,
       payloadThreshold,
       spin: plan.spin,
     }
     this.#isReady = this.#wasEnded = false
+    this.hungSince = undefined
     this.#error = undefined
     const spawn = plan.isolation === 'process' ? spawnProcess : spawnThread
     const handle = spawn(workerPlan, memory, plan, {
@@ -217,7 +232,7 @@ export class Seat {
       case 'ready':
         this.#isReady = true
         this.#failedStarts = 0
-        this.#events.onReady(this.#originOf(handle), this.#restarts > 0)
+        this.#events.onReady(this, this.#originOf(handle), this.#restarts > 0)
         this.start?.ready(this)
         return
       case 'log':
@@ -258,12 +273,7 @@ export class Seat {
     const wasReady = this.#isReady
     this.#handle = undefined
     this.#isReady = false
-    const death = {
-      ...this.#originOf(handle),
-      ...exit,
-      handleTimeout: Infinity,
-      error: this.#error,
-    }
+    const death = { ...this.#originOf(handle), ...exit, error: this.#error }
     this.#events.onExit(this, death, wasReady)
   }
 }

@@ -1,6 +1,7 @@
 import { StartError } from '../errors.ts'
 import type { Control } from '../transport/control.ts'
 import type { WorkerOrigin } from '../transport/protocol.ts'
+import { HangWatch } from './hang-watch.ts'
 import { recoverWorker } from './recovery.ts'
 import {
   type Death,
@@ -12,7 +13,9 @@ import {
 } from './seat.ts'
 import { StartTogether } from './start-together.ts'
 
-export interface SupervisorEvents extends Omit<SeatEvents, 'onExit'> {
+export interface SupervisorEvents extends Omit<SeatEvents, 'onExit' | 'onReady'> {
+  /** A worker is ready; `isReplacement` says that it has replaced one that died. */
+  onReady(origin: WorkerOrigin, isReplacement: boolean): void
   /** A worker has ended; `isExpected` says that it was asked to. */
   onExit(death: Death, isExpected: boolean): void
   /** The worker that has ended is being replaced. */
@@ -43,6 +46,7 @@ export class Supervisor {
   readonly #deathCauses: (Error | undefined)[] = []
   /** Called whenever a worker has ended. */
   readonly #onGone = new Set<() => void>()
+  readonly #hangs: HangWatch<Seat>
   readonly #reloads = new Map<number, Promise<void>>()
   #lost = 0
   #stopping = false
@@ -61,7 +65,10 @@ export class Supervisor {
       onOutput: (origin, stream, text) => events.onOutput(origin, stream, text),
       onLog: (origin, record) => events.onLog(origin, record),
       onStart: (origin) => events.onStart(origin),
-      onReady: (origin, isReplacement) => events.onReady(origin, isReplacement),
+      onReady: (seat, origin, isReplacement) => {
+        this.#control.vitals.setLive(seat.actor, seat.plan.patience)
+        events.onReady(origin, isReplacement)
+      },
       onExit: (seat, death, wasReady) => this.#onExit(seat, death, wasReady),
     }
     this.#seats = plans.flatMap((plan, step) =>
@@ -69,6 +76,15 @@ export class Supervisor {
         { length: shared.shape.steps[step]!.workers },
         (_, number) => new Seat(step, number, plan, shared, seatEvents),
       ),
+    )
+    const watched = this.#seats.filter(({ handleTimeout }) => handleTimeout !== Infinity)
+    this.#hangs = new HangWatch(
+      control,
+      () => watched.filter((seat) => !seat.isEmpty && !seat.wasEnded),
+      (seat, since) => {
+        seat.hungSince = since
+        seat.end()
+      },
     )
   }
 
@@ -81,6 +97,11 @@ export class Supervisor {
       await this.kill()
       throw error
     }
+  }
+
+  /** The bell of this process has rung. */
+  onBell(): void {
+    this.#hangs.onBell()
   }
 
   /** Has a start that is still under way fail; nothing otherwise. */
@@ -110,6 +131,7 @@ export class Supervisor {
     }
     if (timeout > 0) await this.#whenGone(this.#seats, timeout)
     for (const seat of this.#seats) seat.end()
+    this.#hangs.stop()
     await this.#whenGone(this.#seats, LAST_GRACE)
     this.#closed = true
   }
@@ -189,6 +211,7 @@ export class Supervisor {
     for (const seat of seats) {
       seat.cancelRestart()
       seat.use = seat.isEmpty ? 'spare' : 'retiring'
+      this.#control.vitals.setEnding(seat.actor)
       seat.finish()
     }
     await this.#whenGone(seats, timeout)
@@ -213,16 +236,21 @@ export class Supervisor {
     if (look !== undefined) this.#onGone.delete(look)
   }
 
-  #onExit(seat: Seat, death: Death, wasReady: boolean): void {
+  #onExit(seat: Seat, exit: Omit<Death, 'handleTimeout'>, wasReady: boolean): void {
     if (this.#closed) return
-    const number = this.#control.deaths.add({ ...death, step: seat.step })
+    const { deaths, vitals } = this.#control
+    // It may have finished the batch after all, and died with another.
+    const isHang = seat.hungSince !== undefined && vitals.busySince(seat.actor) === seat.hungSince
+    vitals.clear(seat.actor)
+    const death = { ...exit, handleTimeout: isHang ? seat.handleTimeout : Infinity }
+    const number = deaths.add({ ...death, step: seat.step })
     this.#deathCauses[number] = death.error
     // Who is ended by force with the flow leaves its tasks to the flow's end: they were stopped, and not struck by a death.
     if (!this.#stopping || !seat.wasEnded)
       recoverWorker(this.#control, seat.step, seat.number, {
         death: number,
         retries: seat.plan.retries,
-        suspects: seat.wasEnded ? 'nobody' : 'task',
+        suspects: isHang ? 'hang' : seat.wasEnded ? 'nobody' : 'task',
       })
     const wasRetiring = seat.use === 'retiring'
     if (wasRetiring) seat.use = 'spare'

@@ -23,6 +23,8 @@ export interface WorkerInit {
   /** What becomes of a batch whose handler throws. */
   readonly onBatchError: 'split' | 'fail'
   readonly concurrency: number
+  /** Milliseconds that `handle` may take. */
+  readonly handleTimeout: number
   readonly payloadThreshold: number
   /** Milliseconds to look for work before going to sleep; 0 never. */
   readonly spin: number

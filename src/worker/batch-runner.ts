@@ -9,6 +9,7 @@ import type { Claim } from './batcher.ts'
 import { CallerWatch } from './caller-watch.ts'
 import type { Delivery } from './delivery.ts'
 import type { FailureLog } from './log.ts'
+import type { LoopPulse } from './pulse.ts'
 import type { Sleeper } from './sleeper.ts'
 import { type Failed, split } from './split.ts'
 
@@ -25,6 +26,8 @@ export interface RunnerOptions {
   /** Makes an empty task of a class, by the class's number, for what was claimed. */
   readonly rebuild: (taskClass: number, claim: Claim, batch: Batch) => object
   readonly log: FailureLog
+  /** Hears when a batch is in `handle`. */
+  readonly pulse?: LoopPulse
 }
 
 /** Tasks that have failed, and what the handler had said of some of them before it threw. */
@@ -78,6 +81,7 @@ export class BatchRunner {
     if (batch.claims.length === 0) return undefined
     const startedAt = this.#bytes < BYTES_PER_LOOK_AT_CLOCK ? gatheredAt : this.#control.clock.now()
     this.#meter.gathered(startedAt - started[0]!.claimedAt, batch.claims.length)
+    this.#options.pulse?.begin(startedAt)
     try {
       const result = this.#options.handler.handle(batch.tasks, batch)
       if (isThenable(result)) return this.#await(result, batch, startedAt)
@@ -99,6 +103,7 @@ export class BatchRunner {
 
   /** Hands over what was handled. */
   #deliver(batch: Batch, startedAt: number): Promise<void> | undefined {
+    this.#options.pulse?.end()
     batch.close()
     const { claims, tasks, failures } = batch
     const now = (this.#deliveredAt = this.#control.clock.now())
@@ -157,6 +162,7 @@ export class BatchRunner {
       false,
     )
     if (batch.claims.length === 0) return undefined
+    this.#options.pulse?.begin(now)
     try {
       await this.#options.handler.handle(batch.tasks, batch)
     } catch (error) {
@@ -168,6 +174,7 @@ export class BatchRunner {
 
   /** The tasks of a batch that threw; undefined if nobody waits for any of them: those are never handled again. */
   #sortOut(batch: Batch, error: unknown): FailedTasks | undefined {
+    this.#options.pulse?.end()
     batch.close()
     this.#payloads.closeAll()
     const now = this.#control.clock.now()

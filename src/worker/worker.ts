@@ -12,6 +12,7 @@ import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
 import { type Send, WorkerLog } from './log.ts'
 import { StepLoop } from './loop.ts'
+import { Pulse } from './pulse.ts'
 import { Sleeper } from './sleeper.ts'
 
 /** The control channel to the parent, whatever carries it. */
@@ -123,6 +124,7 @@ function startLoops(
   const { words, shape, actor } = control
   const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
   const company = init.concurrency > 1 ? new Company() : undefined
+  const pulse = new Pulse(control, init.handleTimeout !== Infinity)
   return Array.from({ length: init.concurrency }, () => {
     return new StepLoop(
       control,
@@ -147,6 +149,7 @@ function startLoops(
         batchSize: init.batchSize,
         batchTimeout: init.batchTimeout,
         spin: init.spin,
+        pulse: pulse.ofLoop(),
       },
       new FieldEncoder({ payloadThreshold: init.payloadThreshold }),
       new FieldDecoder(),
