@@ -105,36 +105,33 @@ export class BatchRunner {
   #deliver(batch: Batch, startedAt: number): Promise<void> | undefined {
     this.#options.pulse?.end()
     batch.close()
-    const { claims, tasks, failures } = batch
+    const { claims, tasks } = batch
     const now = (this.#deliveredAt = this.#control.clock.now())
     this.#measure(claims, startedAt, now)
-    const pending =
-      failures === undefined
-        ? this.#delivery.deliver(claims, tasks, now)
-        : this.#deliverRest(batch, failures, now)
+    const pending = batch.isWhole
+      ? this.#delivery.deliver(claims, tasks, now)
+      : this.#deliverRest(batch, now)
     if (pending !== undefined) return pending.finally(() => this.#payloads.closeAll())
     this.#payloads.closeAll()
     return undefined
   }
 
-  /** Settles what the handler has failed, and hands over the rest. */
-  #deliverRest(
-    batch: Batch,
-    failures: ReadonlyMap<Claim, unknown>,
-    now: number,
-  ): Promise<void> | undefined {
+  /** Settles what the handler has failed, and for what it knows that nobody waits; hands over the rest. */
+  #deliverRest(batch: Batch, now: number): Promise<void> | undefined {
     this.#payloads.quarantineMoved()
+    const { failures } = batch
     const claims: Claim[] = []
     const tasks: object[] = []
     batch.claims.forEach((claim, index) => {
-      if (!failures.has(claim)) {
+      const hasFailed = failures?.has(claim) === true
+      if (!hasFailed && !batch.wasTold(claim)) {
         claims.push(claim)
         tasks.push(batch.tasks[index]!)
         return
       }
-      const error = failures.get(claim)
+      const error = failures?.get(claim)
       if (!this.#forget(claim, now)) this.#fail([claim], error)
-      else if (!batch.isAbort(error)) this.#tellFailed(error, 1)
+      else if (hasFailed && !batch.isAbort(error)) this.#tellFailed(error, 1)
     })
     return this.#delivery.deliver(claims, tasks, now)
   }

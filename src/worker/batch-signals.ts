@@ -45,6 +45,16 @@ export class BatchSignals {
     if (this.#haveAllGone) this.#ofBatch?.abort(this.#lastReason)
   }
 
+  /** Whether its caller was seen to have gone. */
+  hasFired(claim: Claim): boolean {
+    return this.#gone.has(claim)
+  }
+
+  /** Whether some caller was seen to have gone. */
+  get haveFired(): boolean {
+    return this.#gone.size > 0
+  }
+
   /** The next deadline of those who still wait, in flow time. */
   nextDeadline(): number {
     return this.#claims

@@ -15,6 +15,8 @@ export class Batch {
   #isOpen = true
   #signals: BatchSignals | undefined
   #failures: Map<Claim, unknown> | undefined
+  /** Of which the handler was told, when it asked, that nobody waits. */
+  #told: Set<Claim> | undefined
 
   constructor(watch: CallerWatch) {
     this.#watch = watch
@@ -32,7 +34,25 @@ export class Batch {
 
   /** Whether the handler has the task in its hands, and nobody waits for it any more. */
   hasGone(claim: Claim): boolean {
-    return this.#isOpen && this.#watch.callers.hasGone(claim)
+    if (!this.#isOpen || !this.#watch.callers.hasGone(claim)) return false
+    this.#told ??= new Set()
+    this.#told.add(claim)
+    return true
+  }
+
+  /**
+   * Whether the handler knows that nobody waits for a task, and may have left it half done: its caller must not get that
+   * for a result, however late the caller learns that the deadline has passed.
+   */
+  wasTold(claim: Claim): boolean {
+    return this.#told?.has(claim) === true || this.#signals?.hasFired(claim) === true
+  }
+
+  /** Whether every task may be handed over: none was failed, and of none the handler was told that nobody waits. */
+  get isWhole(): boolean {
+    return (
+      this.#failures === undefined && this.#told === undefined && this.#signals?.haveFired !== true
+    )
   }
 
   /** The handler fails one of its tasks. The first word counts, and none that comes after the handler's end. */
