@@ -191,9 +191,7 @@ class Run implements Disposable {
     const runs = (): boolean => flow.stats().workers.every(({ state }) => state === 'running')
     while (!runs() && !isLate()) await delay(LOOK_EVERY)
     const took = performance.now() - start
-    const rests = ({ memory, tasks }: FlowStats): boolean =>
-      memory.blocksInUse === 0 && tasks.pending === 0
-    while (!rests(flow.stats()) && !isLate()) await delay(LOOK_EVERY)
+    while (!isAtRest(flow.stats()) && !isLate()) await delay(LOOK_EVERY)
     return took
   }
 
@@ -245,6 +243,9 @@ class Run implements Disposable {
     ).length
   }
 }
+
+const isAtRest = ({ memory, tasks }: FlowStats): boolean =>
+  memory.blocksInUse === 0 && tasks.pending === 0
 
 const restartsOf = ({ workers }: FlowStats): number =>
   workers.reduce((sum, { restarts }) => sum + restarts, 0)
