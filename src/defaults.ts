@@ -38,6 +38,9 @@ export const stepDefaults: {
   readonly batchSize: number
   readonly batchTimeout: number
   readonly concurrency: number
+  readonly retries: number
+  readonly handleTimeout: number
+  readonly patience: number
   readonly minQueueSize: number
   readonly queueBatches: number
   readonly isolation: 'process' | 'thread'
@@ -46,6 +49,9 @@ export const stepDefaults: {
   batchSize: 1, // tasks
   batchTimeout: 0, // ms to wait for a full batch; 0 takes what is there
   concurrency: 1, // batches at once, for async handlers
+  handleTimeout: Infinity, // ms
+  patience: 30_000, // ms that a batch may take before its worker counts as stuck, without a handleTimeout
+  retries: 1, // further runs of a task whose worker died
   minQueueSize: 20, // tasks that may wait in front of the step, at least …
   queueBatches: 3, // … and this many batches
   isolation: process.platform === 'linux' ? 'process' : 'thread',

@@ -24,6 +24,8 @@ export type AqueductErrorCode =
   | 'AQ_CANCELLED'
   | 'AQ_HANDLER_FAILED'
   | 'AQ_WORKER_DIED'
+  | 'AQ_TASK_POISONED'
+  | 'AQ_HANDLE_TIMEOUT'
   | 'AQ_STOPPED'
   | 'AQ_UNSUPPORTED'
 
@@ -255,8 +257,12 @@ export class HandlerError extends AqueductError {
   }
 }
 
+const endOf = (exitCode: number | undefined, signal: string | undefined): string =>
+  signal ?? `exit code ${exitCode}`
+
 /**
- * The worker process or thread that was handling the task ended; `cause` is the error that ended it, if it could say so.
+ * The worker process or thread that was handling the task ended, and the task is not run again: its handler writes into
+ * its input, or its step says `retries: 0`. `cause` is the error that ended the worker, if it could say so.
  */
 export class WorkerDiedError extends AqueductError {
   readonly step: string
@@ -271,12 +277,67 @@ export class WorkerDiedError extends AqueductError {
     signal: string | undefined,
     details: ErrorDetails = {},
   ) {
-    const how = signal === undefined ? `exit code ${exitCode}` : signal
+    const how = endOf(exitCode, signal)
     super('AQ_WORKER_DIED', `the worker ${pid} of step ${step} ended with ${how}`, details)
     this.step = step
     this.pid = pid
     this.exitCode = exitCode
     this.signal = signal
+  }
+}
+
+/**
+ * The task is what ends workers: after the death of one that was handling it, it was run again alone, and that worker died
+ * too. `cause` is the error that ended the last one, if it could say so.
+ */
+export class PoisonedTaskError extends AqueductError {
+  /** Name of the step. */
+  readonly step: string
+  /** Id of the last worker's process. */
+  readonly pid: number
+  readonly exitCode: number | undefined
+  readonly signal: string | undefined
+
+  constructor(
+    step: string,
+    pid: number,
+    exitCode: number | undefined,
+    signal: string | undefined,
+    details: ErrorDetails = {},
+  ) {
+    const how = endOf(exitCode, signal)
+    super(
+      'AQ_TASK_POISONED',
+      `a worker of step ${step} died while it handled this task; it was run again alone, and the worker ${pid} ended with ${how}: it is not run any more`,
+      details,
+    )
+    this.step = step
+    this.pid = pid
+    this.exitCode = exitCode
+    this.signal = signal
+  }
+}
+
+/**
+ * The handler of a step was busy with this task for longer than the step's `handleTimeout`, and its worker was ended: with
+ * this task alone, or with a batch of which no task can be run again.
+ */
+export class HandlerTimeoutError extends AqueductError {
+  /** Name of the step. */
+  readonly step: string
+  /** Id of the worker's process. */
+  readonly pid: number
+  /** The step's, in milliseconds. */
+  readonly handleTimeout: number
+
+  constructor(step: string, pid: number, handleTimeout: number) {
+    super(
+      'AQ_HANDLE_TIMEOUT',
+      `the handler of step ${step} was busy with this task for longer than its \`handleTimeout\` of ${handleTimeout} ms; the worker ${pid} was ended`,
+    )
+    this.step = step
+    this.pid = pid
+    this.handleTimeout = handleTimeout
   }
 }
 

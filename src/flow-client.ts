@@ -4,6 +4,7 @@ import { AttachFailure, Attachment } from './client/attachment.ts'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
 import { InvalidOptionError, InvalidTaskError, StartError, toError } from './errors.ts'
+import { type FlowHealth, readFlowHealth } from './flow-health.ts'
 import { FlowLog } from './flow-log.ts'
 import {
   type FlowEvents,
@@ -154,6 +155,12 @@ export class FlowClient<Task extends BaseTask>
       options.timeout ?? flowDefaults.stopTimeout,
     )
     return this.#stopped
+  }
+
+  /** Whether the flow that it is attached to can do work; see {@link Flow.health}. */
+  health(): FlowHealth {
+    const { control, welcome } = this.#attachment ?? {}
+    return readFlowHealth(control, this.#state, welcome?.stepNames ?? [])
   }
 
   /** The books of this client: admitted = completed + failed + timedOut + cancelled + pending. */

@@ -21,9 +21,12 @@ export class FlowLog {
 
   /** A worker has died. */
   death(death: Death, { isReplaced }: { readonly isReplaced: boolean }): WorkerDiedError {
-    const { step, handler, worker, pid, code, signal, error } = death
+    const { step, handler, worker, pid, code, signal, handleTimeout, error } = death
     const err = new WorkerDiedError(step, pid, code, signal, { cause: error })
-    const what = `worker ${pid} of step ${step} ended with ${signal ?? `exit code ${code}`}`
+    const isHang = handleTimeout !== Infinity
+    const what = isHang
+      ? `worker ${pid} of step ${step} was ended: its handler was busy for longer than ${handleTimeout} ms`
+      : `worker ${pid} of step ${step} ended with ${signal ?? `exit code ${code}`}`
     this.#tell(
       isReplaced ? 'warn' : 'error',
       { err, step, handler, worker, pid, code, signal },

@@ -1,5 +1,5 @@
 import { Client } from './client/client.ts'
-import { flowDefaults } from './defaults.ts'
+import { flowDefaults, stepDefaults } from './defaults.ts'
 import { FlowStoppedError, StartError } from './errors.ts'
 import { FlowLog } from './flow-log.ts'
 import type { ResolvedFlow } from './flow-options.ts'
@@ -63,6 +63,7 @@ export class FlowRun {
       bell: libc().dup(memory.bells[OWN_CLIENT]!.read),
       conditions,
       stepNames: names,
+      onBell: () => this.supervisor.onBell(),
       deathCause: (number) => this.supervisor.deathCause(number),
       onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, names),
     })
@@ -179,6 +180,8 @@ function plansOf({ steps, names, args, options, taskClasses }: FlowPlan): StepPl
     taskClasses: [...taskClasses.keys()].map((taskClass) =>
       nearest(taskClassesOf(handler), taskClass),
     ),
+    patience: step.handleTimeout === Infinity ? stepDefaults.patience : step.handleTimeout,
+    retries: handler.writesInput === true || options.onWorkerDeath === 'stop' ? 0 : step.retries,
     spin: options.spin,
   }))
 }

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { flowDefaults } from './defaults.ts'
 import { InvalidOptionError, NotRunningError, StartError } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
+import { type FlowHealth, readFlowHealth } from './flow-health.ts'
 import { type FlowMetrics, readFlowMetrics } from './flow-metrics.ts'
 import {
   type FlowEvents,
@@ -198,6 +199,25 @@ export class Flow<Task extends BaseTask>
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
+  }
+
+  /**
+   * Whether the flow can do work: it runs, and every step has a worker that waits for tasks or gets on with them. A worker
+   * that has been busy with one batch for longer than the step's `handleTimeout` (30 s without one) does not count. Says
+   * which step is not ready, and why. Reads shared memory, and nothing else: ask as often as you like.
+   *
+   * @example
+   * ```ts
+   * import { Flow } from 'aqueduct-ts'
+   * import { SumHandler } from './sum.ts'
+   *
+   * const flow = new Flow([SumHandler])
+   * const { isReady, reason } = flow.health()
+   * console.log(isReady, reason) // false the flow is created
+   * ```
+   */
+  health(): FlowHealth {
+    return readFlowHealth(this.#run?.control, this.#state, this.#names)
   }
 
   /** The flow in figures, read from shared memory; those of its end once it has stopped. */

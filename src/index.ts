@@ -27,6 +27,7 @@ export {
 } from './handler.ts'
 export type { BinaryClass, ShareFromOptions } from './share-from.ts'
 export type { Durations, FlowStats, StepStats, WorkerStats } from './stats.ts'
+export type { FlowHealth, StepHealth } from './flow-health.ts'
 export type { EdgeEnd, EdgeMetrics, FlowMetrics, StepMetrics } from './flow-metrics.ts'
 export type { TaskCounts } from './task-counts.ts'
 export type { Histogram } from './metrics/histogram.ts'
@@ -40,6 +41,7 @@ export {
   CodecError,
   FlowStoppedError,
   HandlerError,
+  HandlerTimeoutError,
   type HandlerErrorOrigin,
   InvalidHandlerError,
   InvalidOptionError,
@@ -47,6 +49,7 @@ export {
   NotRunningError,
   OutOfMemoryError,
   PayloadTooLargeError,
+  PoisonedTaskError,
   QueueFullError,
   StartError,
   TaskCancelledError,

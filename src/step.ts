@@ -29,6 +29,18 @@ export interface FlowStepOptions<Task extends BaseTask> {
   readonly isolation?: 'process' | 'thread'
   /** Batches that an async handler may have in its hands at once, per worker. Default 1. */
   readonly concurrency?: number
+  /**
+   * Milliseconds that `handle` may take. A worker that is busy with one batch for longer is ended by force and replaced; the
+   * tasks of the batch are run again, each alone, and one that takes too long alone too fails with `HandlerTimeoutError`.
+   * Default: no limit. Thread workers that are stuck in native code cannot be ended.
+   */
+  readonly handleTimeout?: number
+  /**
+   * How often a task is run again, each time alone, when the worker that was handling it has died; one whose worker dies in
+   * the last of these runs too fails with `PoisonedTaskError`. Default 1. With 0 it fails with `WorkerDiedError` at once, as
+   * do the tasks of a handler that says `static readonly writesInput = true`. Tasks that were only gathered always go back.
+   */
+  readonly retries?: number
   /** Flags of Node for the workers. Default: those of this process without debuggers and watchers. */
   readonly execArgv?: readonly string[]
   /** Added to the workers' environment. */
@@ -54,6 +66,8 @@ const rules = {
   queueSize: integer(1),
   isolation: oneOf('process', 'thread'),
   concurrency: integer(1, 1024),
+  handleTimeout: duration(1),
+  retries: integer(0, 100),
   execArgv: list,
   env: object,
   resourceLimits: object,
@@ -70,6 +84,8 @@ export interface ResolvedStep {
   readonly queueSize: number
   readonly isolation: 'process' | 'thread'
   readonly concurrency: number
+  readonly handleTimeout: number
+  readonly retries: number
   readonly execArgv: readonly string[] | undefined
   readonly env: Readonly<Record<string, string>> | undefined
   readonly resourceLimits: ResourceLimits | undefined
@@ -121,6 +137,8 @@ export class FlowStep<in Task extends BaseTask, Args extends readonly unknown[] 
         Math.max(stepDefaults.queueBatches * batchSize, stepDefaults.minQueueSize),
       isolation: given.isolation ?? stepDefaults.isolation,
       concurrency: given.concurrency ?? stepDefaults.concurrency,
+      handleTimeout: given.handleTimeout ?? stepDefaults.handleTimeout,
+      retries: given.retries ?? stepDefaults.retries,
       execArgv: given.execArgv,
       env: given.env,
       resourceLimits: given.resourceLimits,

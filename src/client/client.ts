@@ -47,6 +47,8 @@ export interface ClientOptions {
   /** Per step, the name of the task's method that says whether it wants the step. */
   readonly conditions: readonly (string | undefined)[]
   readonly stepNames: readonly string[]
+  /** Called whenever the bell rings, before the client looks for itself. */
+  readonly onBell?: () => void
   /** What a worker said that it died of, by the death's number; only the flow's own process knows. */
   readonly deathCause?: (number: number) => Error | undefined
   /** Called just before a task's promise is settled. */
@@ -156,7 +158,10 @@ export class Client {
       (pending) => this.#onDeadline(pending),
       !control.isClockManual,
     )
-    this.#bell = new BellReader(options.bell, () => this.#onBell())
+    this.#bell = new BellReader(options.bell, () => {
+      this.#options.onBell?.()
+      this.#onBell()
+    })
     control.bells.arm(control.actor)
   }
 

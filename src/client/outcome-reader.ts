@@ -1,8 +1,10 @@
 import {
   CodecError,
   HandlerError,
+  HandlerTimeoutError,
   OutOfMemoryError,
   PayloadTooLargeError,
+  PoisonedTaskError,
   TaskCancelledError,
   TaskTimeoutError,
   WorkerDiedError,
@@ -13,6 +15,7 @@ import type { Control } from '../transport/control.ts'
 import { readFields } from '../transport/fields.ts'
 import {
   OUTCOME_FAILED,
+  OUTCOME_POISONED,
   OUTCOME_TIMED_OUT,
   OUTCOME_WORKER_DIED,
   type RecordedTimings,
@@ -81,19 +84,24 @@ export class OutcomeReader {
     switch (outcome) {
       case OUTCOME_TIMED_OUT:
         return new TaskTimeoutError(pending.timeout)
-      case OUTCOME_WORKER_DIED: {
-        const { tasks, deaths } = this.#control
-        const number = tasks.detail(slot)
-        const { step, pid, code, signal } = deaths.get(number)
-        return new WorkerDiedError(this.#stepNames[step] ?? 'unknown', pid, code, signal, {
-          cause: this.#deathCause(number),
-        })
-      }
+      case OUTCOME_WORKER_DIED:
+        return this.#readDeath(slot, WorkerDiedError)
+      case OUTCOME_POISONED:
+        return this.#readDeath(slot, PoisonedTaskError)
       case OUTCOME_FAILED:
         return this.#readHandlerError(slot, generation)
       default:
         return new TaskCancelledError(pending.signal?.reason)
     }
+  }
+
+  #readDeath(slot: number, Death: typeof WorkerDiedError | typeof PoisonedTaskError): Error {
+    const { tasks, deaths } = this.#control
+    const number = tasks.detail(slot)
+    const { step, pid, code, signal, handleTimeout } = deaths.get(number)
+    const name = this.#stepNames[step] ?? 'unknown'
+    if (handleTimeout !== Infinity) return new HandlerTimeoutError(name, pid, handleTimeout)
+    return new Death(name, pid, code, signal, { cause: this.#deathCause(number) })
   }
 
   #readHandlerError(slot: number, generation: number): Error {

@@ -70,6 +70,8 @@ export class Slots {
       const state = stateOf(word)
       if (state !== QUEUED && state !== CLAIMED) {
         tasks.cancel(slot)
+        // It may have been queued just before its worker, or who judges that worker's death, could see that.
+        if (tasks.word(slot) !== word) continue
         // Its worker may be asleep, and wait for memory or room to hand it over.
         if (state === RUNNING) this.#control.bells.ring(actorOf(word))
         return

@@ -84,7 +84,9 @@ class Service {
   }
 
   get isReady(): boolean {
-    return !this.#isClosing && Object.values(this.#options.flows).every((flow) => flow.isRunning)
+    return (
+      !this.#isClosing && Object.values(this.#options.flows).every((flow) => flow.health().isReady)
+    )
   }
 
   /** Nobody waits for this: a start may take longer than Fastify gives its hooks. */
@@ -169,10 +171,16 @@ function addHealthRoute(
   // Asked every few seconds: not worth a line in the log each time.
   app.get(path, { logLevel: 'warn' }, (_request, reply) => {
     const states = Object.entries(flows).map(([name, { state }]) => [name, state])
-    return reply
-      .code(isWell() ? 200 : 503)
-      .header('cache-control', 'no-store')
-      .send({ status: isWell() ? 'ok' : 'unavailable', flows: Object.fromEntries(states) })
+    const answer = { flows: Object.fromEntries(states) }
+    reply.header('cache-control', 'no-store')
+    if (isWell()) return reply.send({ status: 'ok', ...answer })
+    // Of those that run and are not ready all the same.
+    const reasons = Object.entries(flows)
+      .filter(([, { isRunning }]) => isRunning)
+      .map(([name, flow]) => [name, flow.health().reason])
+      .filter(([, reason]) => reason !== undefined)
+    if (reasons.length > 0) Object.assign(answer, { reasons: Object.fromEntries(reasons) })
+    return reply.code(503).send({ status: 'unavailable', ...answer })
   })
 }
 

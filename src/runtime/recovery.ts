@@ -4,7 +4,7 @@ import { cellOf } from '../transport/ring.ts'
 import {
   CLAIMED,
   DONE,
-  OUTCOME_WORKER_DIED,
+  OUTCOME_CANCELLED,
   QUEUED,
   RUNNING,
   actorOf,
@@ -13,18 +13,25 @@ import {
   stateOf,
   stateWord,
 } from '../transport/task-table.ts'
+import { type Inquest, judge } from './inquest.ts'
 
 /**
  * Puts right what a dead worker left behind. The supervisor runs it once the system has confirmed the death, and before
  * the worker's number is used again. It looks at every slot that was ever used, for what the dead worker held or had just published:
  *
  * - CLAIMED: never started, goes back to its queue;
- * - RUNNING: done, with the death as its outcome (`death` says which);
+ * - RUNNING: goes back to be run alone, or is done, as `inquest` has it;
  * - QUEUED or DONE by its hand: if the death came before the cell was pushed, the cell is pushed now.
  *
- * Blocks follow their tasks: those of a slot are linked into its list again, those on their way out are released.
+ * Blocks follow their tasks: those of the last hand-over are linked into their slot's list again, those that the worker
+ * had placed since are released, and those on their way out too.
  */
-export function recoverWorker(control: Control, step: number, worker: number, death: number): void {
+export function recoverWorker(
+  control: Control,
+  step: number,
+  worker: number,
+  inquest: Inquest,
+): void {
   const { shape, tasks, blocks, queues } = control
   const actor = workerActor(shape, step, worker)
   blocks.recover(actor)
@@ -36,7 +43,7 @@ export function recoverWorker(control: Control, step: number, worker: number, de
     switch (stateOf(word)) {
       case CLAIMED:
         if (tasks.move(slot, word, stateWord(RUNNING, control.actor, generation)))
-          putBack(control, step, slot, generation)
+          putBack(control, step, slot, generation, tasks.deathsSeen(slot))
         break
       case RUNNING:
         running.push(slot)
@@ -54,10 +61,10 @@ export function recoverWorker(control: Control, step: number, worker: number, de
   }
   relink(control, actor, running)
   for (const slot of running) {
-    const generation = nextGeneration(generationOfState(tasks.word(slot)))
-    tasks.setOutcome(slot, OUTCOME_WORKER_DIED, death)
-    tasks.set(slot, stateWord(DONE, control.actor, generation))
-    complete(control, slot, generation)
+    const generation = generationOfState(tasks.word(slot))
+    const verdict = judge(control, step, slot, running.length, inquest)
+    if (verdict.runsAgain) putBack(control, step, slot, generation, verdict.deathsSeen)
+    else finish(control, slot, generation, verdict.outcome, inquest.death)
   }
   for (const queue of queues) queue.endGathering(actor)
   queues[step]!.wake(worker)
@@ -66,16 +73,44 @@ export function recoverWorker(control: Control, step: number, worker: number, de
 }
 
 /**
- * Queues a task again that was claimed and not started. It gets a generation of its own, of the same half: somebody may
- * have seen it claimed, and be about to remove its cell as stale; the new cell must not be the one that is hit.
+ * Queues a task again that nobody else can change. It gets a generation of its own, of the same half: somebody may have
+ * seen it claimed, and be about to remove its cell as stale; the new cell must not be the one that is hit. Its fields are
+ * those of the last hand-over.
  */
-function putBack(control: Control, step: number, slot: number, generation: number): void {
+function putBack(
+  control: Control,
+  step: number,
+  slot: number,
+  generation: number,
+  deathsSeen: number,
+): void {
   const { tasks, blocks, queues } = control
   const again = nextGeneration(nextGeneration(generation))
   for (let block = tasks.firstBlock(slot); block >= 0; block = blocks.next(block))
     if (blocks.isMarked(block, generation)) blocks.mark(block, again)
-  tasks.set(slot, stateWord(QUEUED, control.actor, again))
-  queues[step]!.push(slot, again, tasks.priority(slot))
+  tasks.setDeathsSeen(slot, step, deathsSeen)
+  tasks.setWaitsForMemory(slot, false)
+  const queued = stateWord(QUEUED, control.actor, again)
+  tasks.set(slot, queued)
+  // A caller that went until now saw a task that was running, and left it to who has it; from now on it takes it back.
+  if (!tasks.isCancelled(slot)) queues[step]!.push(slot, again, tasks.priority(slot))
+  else if (tasks.move(slot, queued, stateWord(RUNNING, control.actor, again)))
+    finish(control, slot, again, OUTCOME_CANCELLED, 0)
+}
+
+/** Settles a task that nobody else can change. */
+function finish(
+  control: Control,
+  slot: number,
+  generation: number,
+  outcome: number,
+  death: number,
+): void {
+  const { tasks } = control
+  const done = nextGeneration(generation)
+  tasks.setOutcome(slot, outcome, death)
+  tasks.set(slot, stateWord(DONE, control.actor, done))
+  complete(control, slot, done)
 }
 
 function complete(control: Control, slot: number, generation: number): void {
@@ -90,25 +125,27 @@ function complete(control: Control, slot: number, generation: number): void {
 }
 
 /**
- * Rebuilds the block lists of slots that the dead worker was running: it may have died while it changed them. Blocks on
- * their way out go back to a task that never got to its hand-over, and are released when it did.
+ * Rebuilds the block lists of slots that the dead worker was running, which may have died while it changed them: with
+ * the blocks of the last hand-over, those on their way out included. What was placed for a hand-over that never came is
+ * released, and so is what was on its way out after one that did.
  */
 function relink(control: Control, actor: number, running: readonly number[]): void {
   const { tasks, blocks } = control
-  const lists = new Map(running.map((slot) => [ownedBySlot(slot), -1]))
+  const lists = new Map(running.map((slot) => [ownedBySlot(slot), { slot, first: -1 }]))
   const orphans: number[] = []
   blocks.forEachOwned((block, owner) => {
-    const home = owner === ownedByActor(actor) ? ownedBySlot(blocks.next(block)) : owner
-    const first = lists.get(home)
-    if (first !== undefined) {
+    const isLeaving = owner === ownedByActor(actor)
+    const home = isLeaving ? ownedBySlot(blocks.next(block)) : owner
+    const list = lists.get(home)
+    if (list !== undefined && blocks.isMarked(block, generationOfState(tasks.word(list.slot)))) {
       blocks.transfer(block, home)
-      blocks.setNext(block, first)
-      lists.set(home, block)
-    } else if (owner === ownedByActor(actor)) {
+      blocks.setNext(block, list.first)
+      list.first = block
+    } else if (isLeaving || list !== undefined) {
       orphans.push(block)
     }
   })
-  for (const slot of running) tasks.setFirstBlock(slot, lists.get(ownedBySlot(slot)) ?? -1)
+  for (const { slot, first } of lists.values()) tasks.setFirstBlock(slot, first)
   for (const block of orphans) blocks.release(block)
   control.wakeMemoryWaiters()
 }

@@ -23,6 +23,12 @@ export interface StepPlan extends SpawnOptions {
   readonly batchSize: number
   readonly batchTimeout: number
   readonly concurrency: number
+  /** Milliseconds that `handle` may take. */
+  readonly handleTimeout: number
+  /** Milliseconds that it may take until the worker counts as stuck. */
+  readonly patience: number
+  /** How often a task may be run again after the death of its worker. */
+  readonly retries: number
   readonly spin: number
 }
 
@@ -36,6 +42,8 @@ export interface SharedPlan {
 
 /** The end of a worker. */
 export interface Death extends WorkerExit, WorkerOrigin {
+  /** The handler's limit in milliseconds, when the worker was ended for passing it; Infinity otherwise. */
+  readonly handleTimeout: number
   /** What it said that it dies of. */
   readonly error: Error | undefined
 }
@@ -43,10 +51,12 @@ export interface Death extends WorkerExit, WorkerOrigin {
 export interface SeatEvents {
   onOutput(origin: WorkerOrigin, stream: 'stdout' | 'stderr', text: string): void
   onLog(origin: WorkerOrigin, record: LogRecord): void
+  /** The worker has finished its start. */
+  onReady(seat: Seat): void
   /** A worker that has replaced another one is ready. */
   onRestart(origin: WorkerOrigin): void
   /** The worker has ended; `wasReady` says whether it had finished its start. */
-  onExit(seat: Seat, death: Death, wasReady: boolean): void
+  onExit(seat: Seat, death: Omit<Death, 'handleTimeout'>, wasReady: boolean): void
 }
 
 /** A worker as reports show it. */
@@ -74,6 +84,9 @@ export class Seat {
   use: 'spare' | 'working' | 'retiring' = 'spare'
   /** While its worker is being started with others. */
   start: StartTogether<Seat> | undefined
+  readonly actor: number
+  /** Since when its handler had been busy when the worker was ended for that; undefined otherwise. */
+  hungSince: number | undefined
   readonly #shared: SharedPlan
   readonly #events: SeatEvents
   #plan: StepPlan
@@ -97,6 +110,7 @@ export class Seat {
   ) {
     this.step = step
     this.number = number
+    this.actor = workerActor(shared.shape, step, number)
     this.#plan = plan
     this.#shared = shared
     this.#events = events
@@ -118,6 +132,11 @@ export class Seat {
   /** Starts in a row that ended before the worker was ready. */
   get failedStarts(): number {
     return this.#failedStarts
+  }
+
+  /** Milliseconds that the handler may take. */
+  get handleTimeout(): number {
+    return this.#plan.handleTimeout
   }
 
   report(): WorkerReport {
@@ -144,7 +163,7 @@ export class Seat {
     const { shape, conditions, payloadThreshold, memory } = this.#shared
     const workerPlan: WorkerPlan = {
       shape,
-      actor: workerActor(shape, this.step, this.number),
+      actor: this.actor,
       step: this.step,
       worker: this.number,
       index: this.#index,
@@ -155,10 +174,12 @@ export class Seat {
       batchSize: plan.batchSize,
       batchTimeout: plan.batchTimeout,
       concurrency: plan.concurrency,
+      handleTimeout: plan.handleTimeout,
       payloadThreshold,
       spin: plan.spin,
     }
     this.#isReady = this.#wasEnded = false
+    this.hungSince = undefined
     this.#error = undefined
     const spawn = plan.isolation === 'process' ? spawnProcess : spawnThread
     const handle = spawn(workerPlan, memory, plan, {
@@ -208,6 +229,7 @@ export class Seat {
       case 'ready':
         this.#isReady = true
         this.#failedStarts = 0
+        this.#events.onReady(this)
         if (this.#restarts > 0) this.#events.onRestart(this.#originOf(handle))
         this.start?.ready(this)
         return

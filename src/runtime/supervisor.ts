@@ -1,5 +1,6 @@
 import { StartError } from '../errors.ts'
 import type { Control } from '../transport/control.ts'
+import { HangWatch } from './hang-watch.ts'
 import { recoverWorker } from './recovery.ts'
 import {
   type Death,
@@ -11,7 +12,7 @@ import {
 } from './seat.ts'
 import { StartTogether } from './start-together.ts'
 
-export interface SupervisorEvents extends Omit<SeatEvents, 'onExit'> {
+export interface SupervisorEvents extends Omit<SeatEvents, 'onExit' | 'onReady'> {
   /** A worker has ended that nobody had asked to. */
   onDeath(death: Death): void
   /** A step cannot be kept alive: its workers die before they are ready, again and again. */
@@ -38,6 +39,7 @@ export class Supervisor {
   readonly #deathCauses: (Error | undefined)[] = []
   /** Called whenever a worker has ended. */
   readonly #onGone = new Set<() => void>()
+  readonly #hangs: HangWatch<Seat>
   readonly #reloads = new Map<number, Promise<void>>()
   #lost = 0
   #stopping = false
@@ -56,6 +58,7 @@ export class Supervisor {
       onOutput: (origin, stream, text) => events.onOutput(origin, stream, text),
       onLog: (origin, record) => events.onLog(origin, record),
       onRestart: (origin) => events.onRestart(origin),
+      onReady: (seat) => this.#onReady(seat),
       onExit: (seat, death, wasReady) => this.#onExit(seat, death, wasReady),
     }
     this.#seats = plans.flatMap((plan, step) =>
@@ -63,6 +66,15 @@ export class Supervisor {
         { length: shared.shape.steps[step]!.workers },
         (_, number) => new Seat(step, number, plan, shared, seatEvents),
       ),
+    )
+    const watched = this.#seats.filter(({ handleTimeout }) => handleTimeout !== Infinity)
+    this.#hangs = new HangWatch(
+      control,
+      () => watched.filter((seat) => !seat.isEmpty && !seat.wasEnded),
+      (seat, since) => {
+        seat.hungSince = since
+        seat.end()
+      },
     )
   }
 
@@ -75,6 +87,11 @@ export class Supervisor {
       await this.kill()
       throw error
     }
+  }
+
+  /** The bell of this process has rung. */
+  onBell(): void {
+    this.#hangs.onBell()
   }
 
   /** Has a start that is still under way fail; nothing otherwise. */
@@ -104,6 +121,7 @@ export class Supervisor {
     }
     if (timeout > 0) await this.#whenGone(this.#seats, timeout)
     for (const seat of this.#seats) seat.end()
+    this.#hangs.stop()
     await this.#whenGone(this.#seats, LAST_GRACE)
     this.#closed = true
   }
@@ -183,6 +201,7 @@ export class Supervisor {
     for (const seat of seats) {
       seat.cancelRestart()
       seat.use = seat.isEmpty ? 'spare' : 'retiring'
+      this.#control.vitals.setEnding(seat.actor)
       seat.finish()
     }
     await this.#whenGone(seats, timeout)
@@ -207,13 +226,26 @@ export class Supervisor {
     if (look !== undefined) this.#onGone.delete(look)
   }
 
-  #onExit(seat: Seat, death: Death, wasReady: boolean): void {
+  #onReady(seat: Seat): void {
+    this.#control.vitals.setLive(seat.actor, seat.plan.patience)
+  }
+
+  #onExit(seat: Seat, exit: Omit<Death, 'handleTimeout'>, wasReady: boolean): void {
     if (this.#closed) return
-    const number = this.#control.deaths.add({ ...death, step: seat.step })
+    const { deaths, vitals } = this.#control
+    // It may have finished the batch after all, and died with another.
+    const isHang = seat.hungSince !== undefined && vitals.busySince(seat.actor) === seat.hungSince
+    vitals.clear(seat.actor)
+    const death = { ...exit, handleTimeout: isHang ? seat.handleTimeout : Infinity }
+    const number = deaths.add({ ...death, step: seat.step })
     this.#deathCauses[number] = death.error
     // Who is ended by force with the flow leaves its tasks to the flow's end: they were stopped, and not struck by a death.
     if (!this.#stopping || !seat.wasEnded)
-      recoverWorker(this.#control, seat.step, seat.number, number)
+      recoverWorker(this.#control, seat.step, seat.number, {
+        death: number,
+        retries: seat.plan.retries,
+        suspects: isHang ? 'hang' : seat.wasEnded ? 'nobody' : 'task',
+      })
     const wasRetiring = seat.use === 'retiring'
     if (wasRetiring) seat.use = 'spare'
     for (const look of this.#onGone) look()

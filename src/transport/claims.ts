@@ -10,6 +10,9 @@ import {
   stateWord,
 } from './task-table.ts'
 
+/** What {@link Claims.claim} returns when the task whose turn it is wants a batch of its own. */
+export const SUSPECT_NEXT = -2
+
 /** How one actor claims tasks from the rings of a queue, in the order that ageing.ts tells. */
 export class Claims {
   readonly #rings: readonly Ring[]
@@ -27,10 +30,11 @@ export class Claims {
   }
 
   /**
-   * Claims the task whose turn it is for `actor`. Returns its slot, or -1. The rings are looked at from the highest
-   * priority down: a task that was there before one of a higher priority came is not overlooked once that is seen.
+   * Claims the task whose turn it is for `actor`. Returns its slot, or -1; {@link SUSPECT_NEXT} when it is a suspect and
+   * `takesSuspects` is false. The rings are looked at from the highest priority down: a task that was there before one of
+   * a higher priority came is not overlooked once that is seen.
    */
-  claim(actor: number): number {
+  claim(actor: number, takesSuspects: boolean): number {
     const isByAge = this.#isAgeing && (this.#isTurnOfAge = !this.#isTurnOfAge)
     const tasks = this.#tasks
     for (;;) {
@@ -63,6 +67,8 @@ export class Claims {
       }
       if (ring === undefined) return -1
       const slot = slotOf(cell)
+      if (!takesSuspects && tasks.deathsSeen(slot) > 0 && tasks.word(slot) === word)
+        return SUSPECT_NEXT
       if (!tasks.move(slot, word, stateWord(CLAIMED, actor, generationOf(cell)))) continue
       ring.remove(cell)
       return slot

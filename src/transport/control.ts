@@ -10,6 +10,7 @@ import { MAX_SLOTS, Ring } from './ring.ts'
 import { StepQueue, type StepQueueShape } from './step-queue.ts'
 import { MAX_ACTORS, TaskTable } from './task-table.ts'
 import { UsedSlots } from './used-slots.ts'
+import { Vitals } from './vitals.ts'
 
 /** Everything that decides how the flow's shared memory is laid out. Plain data: each worker gets the same. */
 export interface FlowShape {
@@ -45,7 +46,7 @@ export interface Connection {
 
 /** "AQDT", and the version of the layout: both ends must agree. */
 const MAGIC = 0x5444_5141
-export const LAYOUT_VERSION = 2
+export const LAYOUT_VERSION = 3
 const HEADER_WORDS = 16
 const MANUAL_TIME = 4 // float64 index of the word that a test moves
 
@@ -64,6 +65,7 @@ interface Layout {
   readonly bells: number
   readonly metrics: number
   readonly deaths: number
+  readonly vitals: number
   readonly queues: readonly number[]
   readonly completions: readonly number[]
   readonly tasks: number
@@ -102,6 +104,7 @@ function layoutOf(shape: FlowShape): Layout {
     bells: region(actors * Bells.WORDS_PER_ACTOR),
     metrics: region(actors * metricWords(shape)),
     deaths: region(DeathTable.WORDS),
+    vitals: region(Vitals.wordsNeeded(actors)),
     queues: queueShapes.map((queue) => region(StepQueue.wordsNeeded(queue))),
     completions: Array.from({ length: shape.clients }, () =>
       region(Ring.wordsNeeded(completionCapacity)),
@@ -144,6 +147,7 @@ export class Control {
   readonly tasks: TaskTable
   readonly usedSlots: UsedSlots
   readonly deaths: DeathTable
+  readonly vitals: Vitals
   readonly blocks: BlockTable
   readonly leases: Leases
   readonly queues: readonly StepQueue[]
@@ -175,6 +179,7 @@ export class Control {
     const { clients, slotsPerClient } = shape
     this.usedSlots = new UsedSlots(words, layout.usedSlots, clients, slotsPerClient)
     this.deaths = new DeathTable(words, layout.deaths)
+    this.vitals = new Vitals(words, layout.vitals, actors)
     this.blocks = new BlockTable(
       layout.geometry,
       words,

@@ -21,6 +21,8 @@ export interface WorkerInit {
   /** Milliseconds. */
   readonly batchTimeout: number
   readonly concurrency: number
+  /** Milliseconds that `handle` may take. */
+  readonly handleTimeout: number
   readonly payloadThreshold: number
   /** Milliseconds to look for work before going to sleep; 0 never. */
   readonly spin: number

@@ -113,9 +113,9 @@ export class StepQueue {
     return found
   }
 
-  /** Claims the next task for `actor`. Returns its slot, or -1. */
-  claim(actor: number): number {
-    return this.#claims.claim(actor)
+  /** Claims the next task for `actor`. Returns its slot, or -1; see {@link Claims.claim}. */
+  claim(actor: number, takesSuspects = true): number {
+    return this.#claims.claim(actor, takesSuspects)
   }
 
   isEmpty(): boolean {

@@ -53,7 +53,8 @@ export const OUTCOME_COMPLETED = 0
 export const OUTCOME_FAILED = 1 // the fields hold the error, `detail` names the step
 export const OUTCOME_TIMED_OUT = 2
 export const OUTCOME_CANCELLED = 3
-export const OUTCOME_WORKER_DIED = 4 // `detail` names the worker
+export const OUTCOME_WORKER_DIED = 4 // `detail` names the death
+export const OUTCOME_POISONED = 5 // the same: the worker died again when the task was run alone
 
 // A slot's words. The first cache line is what a worker reads when it claims the task; what is said at its end lies in the
 // second, which that worker would otherwise have to fetch as well.
@@ -65,12 +66,14 @@ const ADMITTED_AT = 4 // float64, ms since the flow's birth: when its caller gav
 const DEADLINE = 6 // float64, ms since the flow's birth
 const QUEUED_AT = 8 // float64, ms since the flow's birth: when it entered the queue in which it is, that of its client included
 const FIRST_BLOCK = 10 // head of the list of blocks that the slot owns, plus one
-const TARGET = 11 // the step in whose queue it is, or is about to be
+const TARGET = 11 // the step in whose queue it is, or is about to be; above TARGET_BITS the deaths of workers that ran it there
 const HALF = 12 // two words for each half: its length in bytes; the block that holds it plus one, or 0
 const LACKS_MEMORY = 16 // 1 while a worker waits for memory to hand the task over, and if it has waited in vain; written by the worker
 const OUTCOME = 17
 const DETAIL = 18
 const TIMINGS = 20 // past a spare word
+
+const TARGET_BITS = 16
 
 /** Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size. */
 const TIMING_WORDS = 4
@@ -182,7 +185,20 @@ export class TaskTable {
 
   /** The step for whose queue a task was last published. */
   target(slot: number): number {
-    return this.#words[this.#at(slot) + TARGET]!
+    return this.#words[this.#at(slot) + TARGET]! & ((1 << TARGET_BITS) - 1)
+  }
+
+  /**
+   * Workers of its step that have died while they ran the task. One that has seen a death is a suspect, and is run alone.
+   * Read after the state word by those who do not hold the slot.
+   */
+  deathsSeen(slot: number): number {
+    return this.#words[this.#at(slot) + TARGET]! >>> TARGET_BITS
+  }
+
+  /** Written by recovery, before it queues a task again at the step where its worker has died. */
+  setDeathsSeen(slot: number, step: number, deaths: number): void {
+    this.#words[this.#at(slot) + TARGET] = (deaths << TARGET_BITS) | step
   }
 
   /** Written before a task becomes QUEUED: to which step it goes, and when. */

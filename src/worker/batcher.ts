@@ -1,3 +1,4 @@
+import { SUSPECT_NEXT } from '../transport/claims.ts'
 import type { Control } from '../transport/control.ts'
 import { CLAIMED, RUNNING, generationOfState, stateWord } from '../transport/task-table.ts'
 
@@ -21,7 +22,8 @@ export interface BatcherOptions {
 
 /**
  * Gathers one batch at a time. Greedy without a `batchTimeout`: what is there, never waiting. With one, it waits for a
- * full batch, counted from the first task. Withdrawn and expired tasks never enter.
+ * full batch, counted from the first task. Withdrawn and expired tasks never enter. A suspect, whose last worker died,
+ * is a batch of its own.
  */
 export class Batcher {
   readonly #control: Control
@@ -34,33 +36,39 @@ export class Batcher {
     this.#step = options.step
   }
 
-  /** Claims what is there now, up to `room`, into `batch`. */
-  claim(batch: Claim[], room: number): void {
+  /** Claims what is there now, up to `room`, into `batch`; true when nothing more may enter it. */
+  claim(batch: Claim[], room: number): boolean {
     const { tasks, clock, actor } = this.#control
     const queue = this.#control.queues[this.#step]!
-    if (room <= 0) return
     let now = -1
     let claimed = false
-    while (batch.length < room) {
-      const slot = queue.claim(actor)
+    let isClosed = false
+    while (batch.length < room && !isClosed) {
+      const slot = queue.claim(actor, batch.length === 0)
+      isClosed = slot === SUSPECT_NEXT
       if (slot < 0) break
       claimed = true
       if (now < 0) now = clock.now()
       const claim = { slot, generation: generationOfState(tasks.word(slot)), claimedAt: now }
       if (tasks.deadline(slot) <= now) this.#options.expire(claim)
-      else batch.push(claim)
+      else {
+        batch.push(claim)
+        isClosed = tasks.deathsSeen(slot) > 0
+      }
     }
     if (claimed && queue.hasMuchRoom()) this.#control.wakeRoomWaiters(this.#step)
+    return isClosed || batch.length >= room
   }
 
   /** Waits until the batch is full or its time is over. The caller holds the gatherer's role. */
   async fill(batch: Claim[]): Promise<void> {
     const { batchSize, batchTimeout, sleep } = this.#options
     const until = batch[0]!.claimedAt + batchTimeout
-    while (batch.length < batchSize && this.#control.clock.now() < until) {
+    let isClosed = false
+    while (!isClosed && this.#control.clock.now() < until) {
       await sleep(until)
       this.#dropWithdrawn(batch)
-      this.claim(batch, batchSize)
+      isClosed = this.claim(batch, batchSize)
     }
   }
 

@@ -6,8 +6,10 @@ import { Spinner } from '../transport/spinner.ts'
 import { EXPIRED, FAILED } from '../metrics/counters.ts'
 import type { StepMeter } from '../metrics/meters.ts'
 import { Batcher, type Claim } from './batcher.ts'
+import type { Company } from './company.ts'
 import { Delivery } from './delivery.ts'
 import type { FailureLog } from './log.ts'
+import type { LoopPulse } from './pulse.ts'
 import type { Sleeper } from './sleeper.ts'
 
 /** What the loop calls. */
@@ -28,6 +30,7 @@ export interface LoopOptions {
   readonly batchTimeout: number
   /** Longest spin in milliseconds. */
   readonly spin: number
+  readonly pulse?: LoopPulse
 }
 
 /** Lets the event loop turn at least this often, in milliseconds. */
@@ -52,6 +55,8 @@ export class StepLoop {
   readonly #sleeper: Sleeper
   readonly #spinner: Spinner
   readonly #meter: StepMeter
+  /** The worker's loops, where it has several. */
+  readonly #company: Company | undefined
   #stopping = false
   /** When the last batch was on its way. */
   #deliveredAt = 0
@@ -65,12 +70,14 @@ export class StepLoop {
     decoder: FieldDecoder,
     sleeper: Sleeper,
     meter: StepMeter,
+    company?: Company,
   ) {
     this.#control = control
     this.#options = options
     this.#decoder = decoder
     this.#sleeper = sleeper
     this.#meter = meter
+    this.#company = company
     this.#spinner = new Spinner(options.spin)
     this.#payloads = new Payloads(control)
     this.#delivery = new Delivery(
@@ -105,17 +112,19 @@ export class StepLoop {
 
   /** Runs until {@link stop}; a batch that has begun is finished first. */
   async run(): Promise<void> {
-    const { clock, actor } = this.#control
+    const { clock, actor, tasks } = this.#control
     const { batchSize, batchTimeout, step } = this.#options
+    const company = this.#company
     const queue = this.#control.queues[step]!
     let lastTurn = clock.now()
     while (!this.#stopping) {
+      if (company !== undefined) await company.join()
       const exclusive = batchSize > 1
       let hasWaited = false
       let batch: Claim[] = []
       if (!exclusive || queue.takeGathering(actor)) {
-        this.#batcher.claim(batch, batchSize)
-        if (batchTimeout > 0 && batch.length > 0 && batch.length < batchSize) {
+        const isClosed = this.#batcher.claim(batch, batchSize)
+        if (batchTimeout > 0 && batch.length > 0 && !isClosed) {
           await this.#batcher.fill(batch)
           hasWaited = true
         }
@@ -123,23 +132,30 @@ export class StepLoop {
       }
       if (batch.length === 0) {
         this.#delivery.flush()
+        company?.leave()
         if (!this.#spin()) await this.#sleepForWork()
         lastTurn = clock.now()
         continue
       }
       if (queue.hasSleeper() && !queue.isEmpty()) this.#control.wakeWorker(step)
+      if (company !== undefined && tasks.deathsSeen(batch[0]!.slot) > 0) {
+        await company.beAlone()
+        hasWaited = true
+      }
       const gatheredAt = hasWaited ? clock.now() : batch[0]!.claimedAt
       batch = this.#batcher.start(batch, gatheredAt)
       if (batch.length > 0) {
         const pending = this.#handle(batch, gatheredAt)
         if (pending !== undefined) {
           await pending
+          company?.leave()
           lastTurn = clock.now()
           continue
         }
       } else {
         this.#deliveredAt = clock.now()
       }
+      company?.leave()
       if (this.#deliveredAt - lastTurn > YIELD_EVERY) {
         await nextTurn()
         lastTurn = clock.now()
@@ -156,6 +172,7 @@ export class StepLoop {
     if (claims.length === 0) return undefined
     const startedAt = this.#bytes < BYTES_PER_LOOK_AT_CLOCK ? gatheredAt : this.#control.clock.now()
     this.#meter.gathered(startedAt - batch[0]!.claimedAt, claims.length)
+    this.#options.pulse?.begin(startedAt)
     try {
       const result = this.#options.handler.handle(tasks)
       if (isThenable(result)) return this.#handleAsync(result, claims, tasks, startedAt)
@@ -186,6 +203,7 @@ export class StepLoop {
     startedAt: number,
   ): Promise<void> | undefined {
     const now = (this.#deliveredAt = this.#control.clock.now())
+    this.#options.pulse?.end()
     this.#measure(claims, startedAt, now)
     const pending = this.#delivery.deliver(claims, tasks, now)
     if (pending !== undefined) return pending.finally(() => this.#payloads.closeAll())
@@ -202,6 +220,8 @@ export class StepLoop {
     let calls = this.#options.writesInput ? 0 : 2 * Math.ceil(Math.log2(batch.length)) + 1
     const failing: { claims: readonly Claim[]; error: unknown }[] = [{ claims: batch, error }]
     this.#payloads.closeAll()
+    const { pulse } = this.#options
+    pulse?.end()
     for (let group = failing.pop(); group !== undefined; group = failing.pop()) {
       if (group.claims.length === 1 || calls <= 0) {
         this.#measure(group.claims, startedAt, this.#control.clock.now())
@@ -219,10 +239,12 @@ export class StepLoop {
         const tasks: object[] = []
         this.#decode(half, claims, tasks, false)
         if (claims.length === 0) continue
+        pulse?.begin(this.#control.clock.now())
         try {
           await this.#options.handler.handle(tasks)
           await this.#deliver(claims, tasks, startedAt)
         } catch (again) {
+          pulse?.end()
           this.#payloads.closeAll()
           bad.push({ claims, error: again })
         }

@@ -7,10 +7,12 @@ import type { ParentMessage, StartFailure, WorkerInit } from '../transport/proto
 import { encodeReport } from '../transport/reports.ts'
 import { CodecError, InvalidHandlerError } from '../errors.ts'
 import { Callers } from './callers.ts'
+import { Company } from './company.ts'
 import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
 import { type Send, WorkerLog } from './log.ts'
 import { StepLoop } from './loop.ts'
+import { Pulse } from './pulse.ts'
 import { Sleeper } from './sleeper.ts'
 
 /** The control channel to the parent, whatever carries it. */
@@ -117,6 +119,8 @@ function startLoops(
   })
   const { words, shape, actor } = control
   const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
+  const company = init.concurrency > 1 ? new Company() : undefined
+  const pulse = new Pulse(control, init.handleTimeout !== Infinity)
   return Array.from({ length: init.concurrency }, () => {
     return new StepLoop(
       control,
@@ -141,11 +145,13 @@ function startLoops(
         batchSize: init.batchSize,
         batchTimeout: init.batchTimeout,
         spin: init.spin,
+        pulse: pulse.ofLoop(),
       },
       new FieldEncoder({ payloadThreshold: init.payloadThreshold }),
       new FieldDecoder(),
       sleeper,
       meter,
+      company,
     )
   })
 }

@@ -114,7 +114,7 @@ test('a client that is stopped cannot hold up the end of its flow for longer tha
 test('the death of a worker is told to the client whose task it was', async () => {
   const address = newAddress()
   await using gate = await Gate.close()
-  const step = new FlowStep(PictureHandler, { name: 'pictures' })
+  const step = new FlowStep(PictureHandler, { name: 'pictures', retries: 0 })
   await using flow = await started(new Flow([step], { address, logger: silent }))
   await using client = await attachedTo(address)
   const task = client.process(new PictureTask(1, 0, gate.name), { timeout: Infinity })

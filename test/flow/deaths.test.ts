@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Flow, type FlowOptions, FlowStep, type WorkerDiedError } from '../../src/index.ts'
+import { Flow, type FlowOptions, FlowStep, type PoisonedTaskError } from '../../src/index.ts'
 import { DeathTask, Invert, Relay } from '../fixtures/deaths.ts'
 import {
   Journal,
@@ -49,34 +49,50 @@ async function outcomeOf(processing: Promise<DeathTask>): Promise<unknown> {
   }
 }
 
-/** Each task came back whole, or with the death of a worker. Returns how many died. */
+/** Each task came back whole, or its worker died twice. Returns how many of those there were. */
 async function expectSettled(outcomes: readonly Promise<unknown>[]): Promise<number> {
   const errors = (await Promise.all(outcomes)).filter((outcome) => outcome !== undefined)
   for (const error of errors)
-    expect(error).toMatchObject({ name: 'WorkerDiedError', code: 'AQ_WORKER_DIED' })
+    expect(error).toMatchObject({ name: 'PoisonedTaskError', code: 'AQ_TASK_POISONED' })
   return errors.length
 }
 
 describe('the death of a worker process', () => {
-  test('its task fails at once with pid, step and signal; the flow goes on', async () => {
+  test('its task is run again from the fields that it had', async () => {
     await using gate = await Gate.close()
-    const journal = new Journal()
-    await using flow = await pipeline('process', journal)
+    await using flow = await pipeline('process', new Journal())
+    const task = Object.assign(new DeathTask(1, MiB), { gate: gate.name })
+    const outcome = outcomeOf(flow.process(task, { timeout: Infinity }))
+    await gate.visited()
+    for (const pid of pidsOf(flow)) process.kill(pid, 'SIGKILL')
+    await gate.visited(2)
+    gate.open()
+    await expectSettled([outcome])
+    expect(task.seen).toEqual(['Invert', 'Relay'])
+    expect(flow.stats().memory.blocksInUse).toBe(0)
+    expect(flow.stats().tasks).toMatchObject({ admitted: 1, completed: 1, pending: 0 })
+  })
+
+  test('a task that is alone when its worker dies again fails, with pid, step and signal', async () => {
+    await using gate = await Gate.close()
+    await using flow = await pipeline('process', new Journal())
     const task = Object.assign(new DeathTask(1, MiB), { gate: gate.name })
     const outcome = rejection(flow.process(task, { timeout: Infinity }))
     await gate.visited()
+    for (const pid of pidsOf(flow).slice(0, 2)) process.kill(pid, 'SIGKILL')
+    await gate.visited(2)
     const pids = pidsOf(flow)
     for (const pid of pids.slice(0, 2)) process.kill(pid, 'SIGKILL')
-    const error = (await outcome) as WorkerDiedError
+    const error = (await outcome) as PoisonedTaskError
     expect(error).toMatchObject({
-      name: 'WorkerDiedError',
-      code: 'AQ_WORKER_DIED',
+      name: 'PoisonedTaskError',
+      code: 'AQ_TASK_POISONED',
       step: 'Invert',
       signal: 'SIGKILL',
       exitCode: undefined,
     })
     expect(pids.slice(0, 2)).toContain(error.pid)
-    expect(error.message).toContain('SIGKILL')
+    expect(error.message).toContain('run again alone')
     await expectSettled([outcomeOf(flow.process(new DeathTask(2, MiB)))])
     expect(flow.stats().memory.blocksInUse).toBe(0)
     expect(flow.stats().tasks).toMatchObject({ admitted: 2, completed: 1, failed: 1, pending: 0 })
@@ -115,8 +131,7 @@ describe('the death of a worker process', () => {
       await outcomes[3]
       process.kill(pidsOf(flow)[seat]!, 'SIGKILL')
       const died = await expectSettled(outcomes)
-      // At most what one worker had in its hands.
-      expect(died).toBeLessThanOrEqual(4)
+      expect(died).toBe(0)
       await journal.reached('warn', 1)
       expect(await expectSettled([outcomeOf(flow.process(new DeathTask(99, MiB)))])).toBe(0)
       expect(flow.stats().memory.blocksInUse).toBe(0)
@@ -154,14 +169,14 @@ describe('the death of a worker process', () => {
     await using flow = await started(
       new Flow([new FlowStep(Invert, { queueSize: 50 })], { logger: journal }),
     )
-    const busy = rejection(flow.process(Object.assign(new DeathTask(0, 1), { gate: gate.name })))
+    const busy = outcomeOf(flow.process(Object.assign(new DeathTask(0, 1), { gate: gate.name })))
     await gate.visited()
     const queued = Array.from({ length: 100 }, (_, id) =>
       outcomeOf(flow.process(new DeathTask(id, 100_000))),
     )
     process.kill(pidsOf(flow)[0]!, 'SIGKILL')
-    expect(await busy).toMatchObject({ code: 'AQ_WORKER_DIED' })
-    expect(await expectSettled(queued)).toBe(0)
+    gate.open()
+    expect(await expectSettled([busy, ...queued])).toBe(0)
     expect(flow.stats().memory.blocksInUse).toBe(0)
   })
 
@@ -182,11 +197,12 @@ describe('the death of a worker process', () => {
     await using gate = await Gate.close()
     const flow = await pipeline('process', new Journal())
     const task = Object.assign(new DeathTask(0, MiB), { gate: gate.name })
-    const outcome = rejection(flow.process(task))
+    const outcome = outcomeOf(flow.process(task))
     await gate.visited()
     const stopping = flow.stop()
     for (const pid of pidsOf(flow)) process.kill(pid, 'SIGKILL')
-    expect(await outcome).toMatchObject({ code: 'AQ_WORKER_DIED' })
+    gate.open()
+    expect(await outcome).toBeUndefined()
     await stopping
     expect(flow.state).toBe('stopped')
   })
@@ -199,14 +215,14 @@ describeIsolations('process.exit() inside a handler', (isolation) => {
     for (const exitAt of ['Invert', 'Relay']) {
       const fatal = Object.assign(new DeathTask(0, MiB), { exitAt })
       const error = await rejection(flow.process(fatal))
-      expect(error).toMatchObject({ code: 'AQ_WORKER_DIED', step: exitAt, exitCode: 9 })
+      expect(error).toMatchObject({ code: 'AQ_TASK_POISONED', step: exitAt, exitCode: 9 })
       expect(await expectSettled([outcomeOf(flow.process(new DeathTask(7, MiB)))])).toBe(0)
     }
-    expect(journal.count('warn')).toBe(2)
+    expect(journal.count('warn')).toBe(4)
     expect(flow.stats().memory.blocksInUse).toBe(0)
   })
 
-  test('a death within a batch: all tasks of the batch are settled', async () => {
+  test('a death within a batch: only the task that dies again alone fails', async () => {
     const journal = new Journal()
     await using flow = await started(
       new Flow([new FlowStep(Invert, { isolation, batchSize: 4, batchTimeout: 10_000 })], {
@@ -215,9 +231,13 @@ describeIsolations('process.exit() inside a handler', (isolation) => {
     )
     const tasks = [0, 1, 2, 3].map((id) => new DeathTask(id, MiB))
     Object.assign(tasks[2]!, { exitAt: 'Invert' })
-    const outcomes = await Promise.allSettled(tasks.map((task) => flow.process(task)))
-    expect(outcomes[2]).toMatchObject({ status: 'rejected', reason: { code: 'AQ_WORKER_DIED' } })
-    for (const task of tasks) task.release()
+    const outcomes = await Promise.all(
+      tasks.map((task) => outcomeOf(flow.process(task, { timeout: Infinity }))),
+    )
+    expect(outcomes[2]).toMatchObject({ code: 'AQ_TASK_POISONED', exitCode: 9 })
+    expect(outcomes.filter((outcome) => outcome === undefined)).toHaveLength(3)
+    expect(journal.count('warn')).toBe(2)
+    tasks[2]!.release()
     expect(flow.stats().tasks.pending).toBe(0)
     expect(flow.stats().memory.blocksInUse).toBe(0)
   })

@@ -29,7 +29,12 @@ const flowOf = (
   logger: FlowLogger,
   options: FlowOptions = {},
 ): Promise<Flow<LogTask>> =>
-  started(new Flow([new FlowStep(LogHandler, { isolation, name: 'logs' })], { logger, ...options }))
+  started(
+    new Flow([new FlowStep(LogHandler, { isolation, name: 'logs', retries: 0 })], {
+      logger,
+      ...options,
+    }),
+  )
 
 const fail = (): never => {
   throw new Error('the disk is full')
@@ -321,7 +326,7 @@ describeIsolations("onWorkerDeath: 'stop'", (isolation) => {
     await using gate = await Gate.close()
     const journal = new Journal()
     const steps = [
-      new FlowStep(LogHandler, { isolation, name: 'logs' }),
+      new FlowStep(LogHandler, { isolation, name: 'logs', retries: 0 }),
       new FlowStep(LogHandler, { isolation, name: 'others' }),
     ]
     const flow = await started(new Flow(steps, { logger: journal, onWorkerDeath: 'stop' }))

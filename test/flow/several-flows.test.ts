@@ -67,7 +67,7 @@ describeIsolations('several flows in one program', (isolation) => {
     await stopped.stop({ graceful: false })
     expect(await left).toMatchObject({ code: 'AQ_STOPPED' })
     const fatal = Object.assign(new DeathTask(0, 1), { exitAt: 'Invert' })
-    expect(await rejection(dying.process(fatal))).toMatchObject({ code: 'AQ_WORKER_DIED' })
+    expect(await rejection(dying.process(fatal))).toMatchObject({ code: 'AQ_TASK_POISONED' })
     gate.open()
     await expect(held).resolves.toMatchObject({ call: 1 })
     await expect(steady.process(new WorkTask(2))).resolves.toMatchObject({ call: 2 })

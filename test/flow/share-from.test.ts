@@ -295,7 +295,7 @@ describeIsolations('shareFrom()', (isolation) => {
     const task = new UploadTask()
     await task.shareFrom('body', Readable.from(pieces(body, [65_536])), { size: body.length })
     task.work = { dies: true }
-    expect(await rejection(flow.process(task))).toMatchObject({ code: 'AQ_WORKER_DIED' })
+    expect(await rejection(flow.process(task))).toMatchObject({ code: 'AQ_TASK_POISONED' })
     expect(sha1(task.body!)).toBe(digest)
     task.work = {}
     await flow.process(task)

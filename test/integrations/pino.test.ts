@@ -17,7 +17,7 @@ describeIsolations('a pino logger', (isolation) => {
       },
     })
     const logger = pino({ base: null, level: 'debug' }, destination)
-    const step = new FlowStep(LogHandler, { isolation, name: 'logs' })
+    const step = new FlowStep(LogHandler, { isolation, name: 'logs', retries: 0 })
     const flow = await started(new Flow([step], { logger }))
     const [pid] = pidsOf(flow)
     await flow.process(new LogTask('log at every level'))

@@ -52,7 +52,7 @@ const fail = async (flow: Flow<LogTask>, deed: Deed): Promise<unknown> =>
 describeIsolations('withSentry', (isolation) => {
   const watched = (journal = new Journal()): Promise<Flow<LogTask>> =>
     started(
-      new Flow([new FlowStep(LogHandler, { isolation, name: 'logs' })], {
+      new Flow([new FlowStep(LogHandler, { isolation, name: 'logs', retries: 0 })], {
         logger: withSentry(Sentry, journal),
       }),
     )

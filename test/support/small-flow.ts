@@ -1,5 +1,6 @@
 import { PAGE_BYTES } from '../../src/memory/geometry.ts'
 import { FlowMemory } from '../../src/runtime/memory-files.ts'
+import type { Inquest } from '../../src/runtime/inquest.ts'
 import { recoverWorker } from '../../src/runtime/recovery.ts'
 import type { BellEnds } from '../../src/transport/bells.ts'
 import type { ManualClock } from '../../src/transport/clock.ts'
@@ -94,8 +95,14 @@ export class SmallFlow extends SmallClient {
     return slots
   }
 
-  recover(step: number, worker: number): void {
-    recoverWorker(this.control, step, worker, 0)
+  /** By default nothing that was started is run again. */
+  recover(step: number, worker: number, inquest: Partial<Inquest> = {}): void {
+    recoverWorker(this.control, step, worker, {
+      death: 0,
+      retries: 0,
+      suspects: 'task',
+      ...inquest,
+    })
   }
 
   /** Lets fresh workers and the client do all there is to do. */

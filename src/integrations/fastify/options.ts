@@ -1,5 +1,6 @@
 import { constants } from 'node:os'
 import {
+  type FlowHealth,
   type FlowState,
   InvalidOptionError,
   type StartOptions,
@@ -11,6 +12,7 @@ import { type Rule, type Rules, checkOptions, finiteDuration, object } from '../
 export interface AnyFlow {
   readonly state: FlowState
   readonly isRunning: boolean
+  health(): FlowHealth
   start(options?: StartOptions): Promise<void>
   stop(options?: StopOptions): Promise<void>
   on(event: 'state', listener: (state: FlowState) => void): unknown
@@ -42,7 +44,10 @@ export interface PluginOptions {
   readonly closeOnSignals?: boolean | readonly NodeJS.Signals[]
   /** Path of the route that answers 503 once a flow has failed, and 200 else; false for none. Default `/health/live`. */
   readonly liveness?: string | false
-  /** Path of the route that answers 200 while all flows run, and 503 else; false for none. Default `/health/ready`. */
+  /**
+   * Path of the route that answers 200 while all flows are ready by their `health()`, and 503 with the reasons else; false
+   * for none. Default `/health/ready`.
+   */
   readonly readiness?: string | false
   /**
    * Answers the errors of flows as `toHttpError()` of `aqueduct-ts/http` has it, in the form of Fastify's own errors, and
@@ -67,7 +72,7 @@ export interface ResolvedOptions {
 const isFlow = (value: unknown): boolean =>
   typeof value === 'object' &&
   value !== null &&
-  ['process', 'start', 'stop', 'on'].every(
+  ['process', 'start', 'stop', 'health', 'on'].every(
     (name) => typeof (value as Record<string, unknown>)[name] === 'function',
   )
 

@@ -57,6 +57,8 @@ const ANSWERS: Readonly<Record<AqueductErrorCode, Answer | undefined>> = {
   AQ_CANCELLED: HUNG_UP,
   AQ_HANDLER_FAILED: undefined,
   AQ_WORKER_DIED: undefined,
+  AQ_TASK_POISONED: undefined,
+  AQ_HANDLE_TIMEOUT: undefined,
   AQ_INVALID_OPTION: undefined,
   AQ_INVALID_HANDLER: undefined,
   AQ_INVALID_TASK: undefined,
