@@ -1,4 +1,7 @@
-import { createHash } from 'node:crypto'
+import { fork } from 'node:child_process'
+import { createHash, randomUUID } from 'node:crypto'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { crc32 } from 'node:zlib'
 import { Flow, type FlowLogger, FlowStep } from '../index.ts'
 import { BuiltInTask, Invert, Label, type Poison, Sum, steps } from './built-in-handlers.ts'
@@ -15,6 +18,9 @@ const silent: FlowLogger = {
   warn: () => undefined,
   error: () => undefined,
 }
+
+/** `guest.ts` here, `guest.js` in the package. */
+const guestFile = fileURLToPath(new URL(`guest${extname(import.meta.url)}`, import.meta.url))
 
 const LARGEST = 4 * MiB
 /** Share of the tasks up to here, and their sizes in bytes. */
@@ -53,16 +59,23 @@ export function builtInService(): ChaosService<BuiltInTask> {
     const offset = integerOf(source, 0, payloads.length - size)
     return new BuiltInTask(id, payloads.subarray(offset, offset + size), offset, poison)
   }
+  const addresses = new Map<unknown, string>()
   return {
-    flow: () =>
-      new Flow(
+    flow() {
+      const address = `aqueduct-chaos-${randomUUID()}`
+      const flow = new Flow(
         [
           new FlowStep(Invert, { nprocs: 2, batchSize: 8 }),
           new FlowStep(Sum, { nprocs: 2, batchSize: 16, batchTimeout: 1 }),
           new FlowStep(Label, { batchSize: 8, handleCondition: 'wantsLabel' }),
         ],
-        { queuePriorities: 3, memory: 512 * MiB, logger: silent },
-      ),
+        { queuePriorities: 3, memory: 512 * MiB, logger: silent, address },
+      )
+      addresses.set(flow, address)
+      return flow
+    },
+    startGuest: (flow, seed) =>
+      fork(guestFile, [addresses.get(flow)!, String(seed)], { execArgv: [], stdio: 'ignore' }),
     makeTask: (source) => make(source),
     makeHarmful: (harm, source) =>
       make(source, { step: oneOf(source, steps), how: oneOf(source, ways[harm]) }),

@@ -18,6 +18,8 @@ export interface ChaosOptions {
   readonly seconds?: number
   /** Workers killed from outside, at moments spread over the storm. Default 200. */
   readonly kills?: number
+  /** Web processes killed that are clients of the flow. Default a twentieth of the kills; for the library's own service. */
+  readonly guestKills?: number
   /** Tasks that end their worker. Default a tenth of the kills; for a service that has such. */
   readonly deadly?: number
   /** Tasks that never return. Default a twentieth of the kills; for a service that has such. */
@@ -45,6 +47,7 @@ const SEEDS = 2 ** 31
 export const chaosDefaults: {
   readonly seconds: number
   readonly kills: number
+  readonly guestKillsShare: number
   readonly deadlyShare: number
   readonly hangingShare: number
   readonly inFlight: number
@@ -52,6 +55,7 @@ export const chaosDefaults: {
 } = Object.freeze({
   seconds: 60,
   kills: 200,
+  guestKillsShare: 0.05, // of the kills
   deadlyShare: 0.1, // of the kills
   hangingShare: 0, // of the kills
   inFlight: 32, // tasks
@@ -61,6 +65,7 @@ export const chaosDefaults: {
 const rules = {
   seconds: finiteDuration(1),
   kills: integer(0),
+  guestKills: integer(0),
   deadly: integer(0),
   hanging: integer(0),
   inFlight: integer(1),
@@ -77,6 +82,7 @@ export function resolveChaos(options: ChaosOptions): ResolvedChaos {
   return {
     seconds: options.seconds ?? chaosDefaults.seconds,
     kills,
+    guestKills: options.guestKills ?? Math.round(kills * chaosDefaults.guestKillsShare),
     deadly: options.deadly ?? Math.round(kills * chaosDefaults.deadlyShare),
     hanging: options.hanging ?? Math.round(kills * chaosDefaults.hangingShare),
     inFlight: options.inFlight ?? chaosDefaults.inFlight,

@@ -15,6 +15,7 @@ Options
   --flow FILE     a module with your own flow; without it a service of three steps is used
   --seconds S     what all of it takes, about (default ${seconds})
   --kills N       workers that are killed, at any moment (default ${kills})
+  --guest-kills N clients in other processes that are killed (default a twentieth; not of your own flow)
   --deadly N      tasks that end their worker (default a tenth of the kills; not of your own flow)
   --hanging N     tasks that never return (default a twentieth of the kills; not of your own flow)
   --in-flight N   tasks that are under way at any time (default ${inFlight})
@@ -33,6 +34,7 @@ class UsageError extends Error {}
 const numbers = {
   seconds: 'seconds',
   kills: 'kills',
+  'guest-kills': 'guestKills',
   deadly: 'deadly',
   hanging: 'hanging',
   'in-flight': 'inFlight',
@@ -48,6 +50,7 @@ function readCommandLine(args: readonly string[]) {
         ...({
           seconds: { type: 'string' },
           kills: { type: 'string' },
+          'guest-kills': { type: 'string' },
           deadly: { type: 'string' },
           hanging: { type: 'string' },
           'in-flight': { type: 'string' },

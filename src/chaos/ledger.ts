@@ -12,6 +12,26 @@ export const codeOf = (error: unknown): string =>
 /** Whether a task with this error was never admitted. */
 export const isRefusal = (code: string): boolean => REFUSALS.has(code)
 
+const names = [
+  'admitted',
+  'completed',
+  'failed',
+  'timedOut',
+  'cancelled',
+  'pending',
+  'rejected',
+] as const satisfies readonly (keyof TaskCounts)[]
+
+const countsOf = (count: (name: keyof TaskCounts) => number): Record<keyof TaskCounts, number> => ({
+  admitted: count('admitted'),
+  completed: count('completed'),
+  failed: count('failed'),
+  timedOut: count('timedOut'),
+  cancelled: count('cancelled'),
+  pending: count('pending'),
+  rejected: count('rejected'),
+})
+
 type Outcome = 'completed' | 'failed' | 'timedOut' | 'cancelled'
 
 /**
@@ -27,18 +47,15 @@ export class Ledger {
   overdue = 0
   /** When something was settled last, or admitted where nothing was pending; as `performance.now()` has it. */
   lastChangeAt = 0
+  /** Whether the flow may have other callers now, whose tasks are in its books too. */
+  hasOthers = false
   readonly failedBy: Record<string, number> = {}
   /** What was wrong, in words. */
   readonly problems: string[] = []
-  readonly #counts: Record<keyof TaskCounts, number> = {
-    admitted: 0,
-    completed: 0,
-    failed: 0,
-    timedOut: 0,
-    cancelled: 0,
-    pending: 0,
-    rejected: 0,
-  }
+  readonly #counts = countsOf(() => 0)
+
+  /** What others had in the flow's books when they went. */
+  #others = countsOf(() => 0)
 
   /** All counts as they are now. */
   get counts(): TaskCounts {
@@ -47,6 +64,11 @@ export class Ledger {
 
   get pending(): number {
     return this.#counts.pending
+  }
+
+  /** Tasks with an outcome, those of others included. */
+  get settledByAll(): number {
+    return this.settled + this.#others.admitted - this.#others.pending
   }
 
   /** Tasks with an outcome. */
@@ -90,26 +112,30 @@ export class Ledger {
     if (this.problems.length < MOST_PROBLEMS) this.problems.push(problem)
   }
 
+  /** The other callers have gone, and nothing is pending: what these books lack in the flow's was theirs. */
+  leaveOthersOut(counts: TaskCounts): void {
+    this.hasOthers = false
+    const theirs = (name: keyof TaskCounts): number => counts[name] - this.#counts[name]
+    this.#others = countsOf((name) => (name === 'pending' ? 0 : theirs(name)))
+  }
+
   /**
-   * Compares with the books of a flow that has no other callers. To be called when no promise is about to be settled: in a
-   * turn of the event loop of its own.
+   * Compares with the books of a flow, which must be the same, or not less while there are other callers. To be called
+   * when no promise is about to be settled: in a turn of the event loop of its own.
    */
   compare(counts: TaskCounts): void {
     const { admitted, completed, failed, timedOut, cancelled, pending } = counts
-    const differing = Object.entries(this.#counts).filter(
-      ([name, count]) => counts[name as keyof TaskCounts] !== count,
-    )
-    if (
-      differing.length === 0 &&
-      admitted === completed + failed + timedOut + cancelled + pending &&
-      pending >= 0
-    )
-      return
+    const balance = admitted - (completed + failed + timedOut + cancelled + pending)
+    const differing = names.filter((name) => {
+      const ours = this.#counts[name] + this.#others[name]
+      return this.hasOthers ? counts[name] < ours : counts[name] !== ours
+    })
+    if (differing.length === 0 && balance === 0 && pending >= 0) return
     this.imbalances++
     const named = differing.map(
-      ([name, count]) => `${name} is ${counts[name as keyof TaskCounts]}, not ${count}`,
+      (name) => `${name} is ${counts[name]}, not ${this.#counts[name] + this.#others[name]}`,
     )
-    this.tell(`the flow's books do not balance: ${named.join(', ')}`)
+    this.tell(`the flow's books do not balance: ${named.join(', ')}; off by ${balance}`)
   }
 
   #settle(outcome: Outcome): void {

@@ -24,7 +24,7 @@ export class Randomness {
     this.#seed = seed
   }
 
-  stream(purpose: 'kills' | 'harms' | 'measured' | 'storm'): Random {
+  stream(purpose: 'kills' | 'harms' | 'guests' | 'measured' | 'storm'): Random {
     let seed = this.#seed
     for (const letter of purpose) seed = Math.imul(seed ^ letter.codePointAt(0)!, 0x01000193)
     const numbers = generator(seed)

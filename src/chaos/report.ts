@@ -19,6 +19,8 @@ export interface ChaosReport {
   readonly seconds: number
   /** Workers killed from outside. */
   readonly kills: number
+  /** Clients in other processes killed. */
+  readonly guestKills: number
   /** Tasks that ended their worker, and that never returned. */
   readonly harmful: { readonly deadly: number; readonly hanging: number }
 

@@ -74,7 +74,7 @@ class Run implements Disposable {
   readonly #spared: Scene | undefined
   readonly #victims: Victims
   readonly #watch: Watch
-  readonly #counts: StormCounts = { kills: 0, deadly: 0, hanging: 0 }
+  readonly #counts: StormCounts = { kills: 0, guestKills: 0, deadly: 0, hanging: 0 }
   readonly #latency: Phases<ReturnType<typeof createHistogram>> = {
     before: createHistogram(),
     during: createHistogram(),
@@ -129,6 +129,7 @@ class Run implements Disposable {
     const before = await measure('before')
     const storm = await this.#storm()
     const recoveryMs = await this.#comeToRest()
+    if (scene.ledger.hasOthers) scene.ledger.leaveOthersOut(scene.flow.stats().tasks)
     const handled = scene.flow.stats().steps.map((step) => step.tasks)
     scene.seenWorkers.clear()
     const after = await measure('after')
@@ -141,6 +142,7 @@ class Run implements Disposable {
       seed: this.#settings.seed,
       seconds: (performance.now() - this.#startedAt) / 1000,
       kills: this.#counts.kills,
+      guestKills: this.#counts.guestKills,
       harmful: { deadly: this.#counts.deadly, hanging: this.#counts.hanging },
       ...this.#books(stats),
       blocksInUseAtEnd: stats.memory.blocksInUse,
@@ -166,12 +168,12 @@ class Run implements Disposable {
   }
 
   async #storm(): Promise<{ readonly throughput: number }> {
-    const { seconds, kills, deadly, hanging, inFlight, signal } = this.#settings
+    const { seconds, inFlight, signal } = this.#settings
     const { ledger } = this.#scene
     this.#enter('storm')
     const duration = seconds * 1000 * STORM
     const from = { at: performance.now(), completed: ledger.counts.completed }
-    const settings = { randomness: this.#randomness, inFlight, duration, kills, deadly, hanging }
+    const settings = { ...this.#settings, randomness: this.#randomness, inFlight, duration }
     await this.#watch.finish(rage(this.#scene, this.#victims, settings, this.#counts, signal))
     const took = (performance.now() - from.at) / 1000
     return { throughput: (ledger.counts.completed - from.completed) / took }
@@ -189,7 +191,7 @@ class Run implements Disposable {
     const runs = (): boolean => flow.stats().workers.every(({ state }) => state === 'running')
     while (!runs() && !isLate()) await delay(LOOK_EVERY)
     const took = performance.now() - start
-    while (flow.stats().memory.blocksInUse > 0 && !isLate()) await delay(LOOK_EVERY)
+    while (!isAtRest(flow.stats()) && !isLate()) await delay(LOOK_EVERY)
     return took
   }
 
@@ -226,7 +228,7 @@ class Run implements Disposable {
       ...counts,
       failedBy: ledger.failedBy,
       lost: pending,
-      settledTwice: Math.max(0, completed + failed + timedOut + cancelled - ledger.settled),
+      settledTwice: Math.max(0, completed + failed + timedOut + cancelled - ledger.settledByAll),
       wrongResults: ledger.wrongResults + (this.#spared?.ledger.wrongResults ?? 0),
       imbalances: ledger.imbalances,
     }
@@ -241,6 +243,9 @@ class Run implements Disposable {
     ).length
   }
 }
+
+const isAtRest = ({ memory, tasks }: FlowStats): boolean =>
+  memory.blocksInUse === 0 && tasks.pending === 0
 
 const restartsOf = ({ workers }: FlowStats): number =>
   workers.reduce((sum, { restarts }) => sum + restarts, 0)

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process'
 import type { BaseTask, Flow } from '../index.ts'
 import type { Random } from './random.ts'
 
@@ -30,6 +31,8 @@ export interface ChaosService<Task extends BaseTask = BaseTask> {
   verify?(task: Task): void | boolean
   /** Makes a task that does harm to its handler; undefined where there is none of that kind. */
   makeHarmful?(harm: Harm, random: Random): Task | undefined
+  /** Starts a program with a client of the flow; `guest.ts` is what it has to be like. */
+  startGuest?(flow: Flow<Task>, seed: number): ChildProcess
   /** Ids of the worker processes that have handled a task: lets the storm see that each works at the end. */
   workersOf?(task: Task): readonly number[]
 }

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Scene, attempt } from './attempt.ts'
+import { Guests } from './guests.ts'
 import { harmfulPlan, stormPlan } from './plans.ts'
-import { type Randomness, momentsOf } from './random.ts'
+import { type Randomness, integerOf, momentsOf } from './random.ts'
 import type { Harm } from './service.ts'
 import type { Victims } from './victims.ts'
 
@@ -11,6 +12,8 @@ export interface StormSettings {
   /** Milliseconds. */
   readonly duration: number
   readonly kills: number
+  /** Guests killed, where the service has any. */
+  readonly guestKills: number
   /** Tasks that end their worker. */
   readonly deadly: number
   /** Tasks that never return. */
@@ -20,6 +23,7 @@ export interface StormSettings {
 /** What a storm has done, as it goes on. */
 export interface StormCounts {
   kills: number
+  guestKills: number
   deadly: number
   hanging: number
 }
@@ -29,6 +33,9 @@ const AGAIN = 10
 /** Share of the storm in which tasks hang, so that each is found out within it. */
 const HANGING_UNTIL = 0.8
 
+/** Share of the storm after which there are guests: until then the flow's books are those of its callers here alone. */
+const GUESTS_FROM = 0.6
+
 /** Loads a flow and does it harm for a while, at moments that the seed decides. Ends when every caller has an outcome. */
 export async function rage(
   scene: Scene,
@@ -37,7 +44,7 @@ export async function rage(
   counts: StormCounts,
   signal: AbortSignal,
 ): Promise<void> {
-  const { randomness, inFlight, duration, kills, deadly, hanging } = settings
+  const { randomness, inFlight, duration, kills, guestKills, deadly, hanging } = settings
   const start = performance.now()
   const isOver = (): boolean => signal.aborted || performance.now() - start >= duration
   const until = (moment: number): Promise<void> =>
@@ -66,6 +73,31 @@ export async function rage(
     }
   }
 
+  const guestNumbers = randomness.stream('guests')
+  const guestsFrom = duration * GUESTS_FROM
+  const guestMoments = momentsOf(guestNumbers, guestKills, duration - guestsFrom)
+  const host = async (): Promise<void> => {
+    const { service, flow, ledger } = scene
+    const startGuest = service.startGuest?.bind(service, flow)
+    if (startGuest === undefined || guestKills === 0) return
+    await until(guestsFrom)
+    if (signal.aborted) return
+    ledger.hasOthers = true
+    const guests = new Guests(() => startGuest(integerOf(guestNumbers, 0, 2 ** 31)), ledger)
+    try {
+      for (const moment of guestMoments) {
+        await until(guestsFrom + moment)
+        if (signal.aborted) return
+        await guests.killOne()
+        counts.guestKills++
+      }
+      await until(duration)
+      await guests.finish()
+    } finally {
+      await guests.end()
+    }
+  }
+
   const harmNumbers = randomness.stream('harms')
   const harms: (readonly [number, Harm])[] = [
     ...momentsOf(harmNumbers, deadly, duration).map((moment) => [moment, 'die'] as const),
@@ -82,5 +114,5 @@ export async function rage(
       counts[harm === 'die' ? 'deadly' : 'hanging']++
       await attempt(scene, plan)
     })
-  await Promise.all([...callers, killer(), ...harmed])
+  await Promise.all([...callers, killer(), host(), ...harmed])
 }

@@ -7,7 +7,11 @@ export function toTable(report: ChaosReport): string {
   const rows: [name: string, value: string | number, remark?: string][] = [
     ['seed', report.seed, 'repeats the schedule, with the same options'],
     ['seconds', report.seconds.toFixed(1)],
-    ['kills', report.kills, `and ${harmful.deadly} deadly and ${harmful.hanging} hanging tasks`],
+    [
+      'kills',
+      report.kills,
+      `and ${report.guestKills} of clients; ${harmful.deadly} deadly and ${harmful.hanging} hanging tasks`,
+    ],
     [
       'restarts',
       report.restarts,

@@ -57,6 +57,22 @@ describe('the books of the callers', () => {
     expect(ledger.problems[0]).toContain(Object.keys(change)[0])
   })
 
+  test('have other callers beside them: the flow’s books are not less, and theirs stay theirs', () => {
+    const ledger = balanced()
+    ledger.hasOthers = true
+    const together = { ...same, admitted: 25, completed: 20, pending: 2 }
+    ledger.compare(together)
+    expect(ledger.imbalances).toBe(0)
+    ledger.compare({ ...same, admitted: 3, pending: -1 })
+    expect(ledger.imbalances).toBe(1)
+    ledger.leaveOthersOut({ ...together, admitted: 24, pending: 1 })
+    ledger.complete()
+    ledger.compare({ ...together, admitted: 24, completed: 21, pending: 0 })
+    expect(ledger.imbalances).toBe(1)
+    ledger.compare({ ...together, admitted: 25, completed: 22, pending: 0 })
+    expect(ledger.imbalances).toBe(2)
+  })
+
   test('tell the first few problems only', () => {
     const ledger = new Ledger()
     for (let problem = 0; problem < 100; problem++) ledger.wrong(`problem ${problem}`)

@@ -15,11 +15,17 @@ describe('a storm', () => {
       ...quick,
       seconds: 4,
       deadly: 1,
+      guestKills: 1,
       onProgress: (now) => progress.push(now),
     })
     expect(report.problems).toEqual([])
     expect(brokenInvariants(report, withoutSpeed)).toEqual([])
-    expect(report).toMatchObject({ seed: 1, kills: 3, harmful: { deadly: 1, hanging: 0 } })
+    expect(report).toMatchObject({
+      seed: 1,
+      kills: 3,
+      guestKills: 1,
+      harmful: { deadly: 1, hanging: 0 },
+    })
     expect(report.restarts).toBeGreaterThanOrEqual(4)
     const { admitted, completed, failed, timedOut, cancelled } = report
     expect(admitted).toBe(completed + failed + timedOut + cancelled)
