@@ -74,7 +74,9 @@ describeIsolations('diagnostics_channel', (isolation) => {
 
   test('the death of a worker, and its replacement', async () => {
     const journal = new Journal()
-    await using flow = new Flow([new FlowStep(Invert, { isolation, retries: 0 })], { logger: journal })
+    await using flow = new Flow([new FlowStep(Invert, { isolation, retries: 0 })], {
+      logger: journal,
+    })
     using listener = new Listener(WORKER, flow)
     await flow.start()
     const [pid] = pidsOf(flow)
