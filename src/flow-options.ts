@@ -16,7 +16,10 @@ import {
   signal,
 } from './options.ts'
 
-/** Where a flow is in its life. `failed`: a step's workers could not be kept alive. */
+/**
+ * Where a flow is in its life. `failed`: a step's workers cannot be kept alive. It goes on starting them, and is `running`
+ * again by itself as soon as one is ready; with `onWorkerDeath: 'stop'` it stays as it is.
+ */
 export type FlowState = 'created' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
 
 /** What a flow emits. */
