@@ -99,7 +99,8 @@ export interface FlowOptions {
    */
   readonly logger?: FlowLogger
   /**
-   * What the death of a worker means. `'restart'` (default): it is replaced, and only the tasks that it was handling fail.
+   * What the death of a worker means. `'restart'` (default): it is replaced, and the tasks that it was handling are run
+   * again, by the `retries` of their step.
    * `'stop'`: the flow is `failed`, its other workers are ended, and what is pending fails at once with
    * `FlowStoppedError`, whose `cause` is the `WorkerDiedError`.
    */
