@@ -42,6 +42,7 @@ export const stepDefaults: {
   readonly retries: number
   readonly handleTimeout: number
   readonly patience: number
+  readonly maxMemory: number
   readonly minQueueSize: number
   readonly queueBatches: number
   readonly isolation: 'process' | 'thread'
@@ -52,6 +53,7 @@ export const stepDefaults: {
   onBatchError: 'split', // a batch that throws is halved until the culprit stands alone
   concurrency: 1, // batches at once, for async handlers
   handleTimeout: Infinity, // ms
+  maxMemory: Infinity, // bytes of a worker's own
   patience: 30_000, // ms that a batch may take before its worker counts as stuck, without a handleTimeout
   retries: 1, // further runs of a task whose worker died
   minQueueSize: 20, // tasks that may wait in front of the step, at least …

@@ -4,7 +4,13 @@ import { AttachFailure, Attachment } from './client/attachment.ts'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
 import { Diagnostics } from './diagnostics.ts'
-import { InvalidOptionError, InvalidTaskError, StartError, toError } from './errors.ts'
+import {
+  FlowStoppedError,
+  InvalidOptionError,
+  InvalidTaskError,
+  StartError,
+  toError,
+} from './errors.ts'
 import { type FlowHealth, readFlowHealth } from './flow-health.ts'
 import { FlowLog } from './flow-log.ts'
 import {
@@ -137,8 +143,9 @@ export class FlowClient<Task extends BaseTask>
   /**
    * Has a task handled and resolves with the same task, filled in.
    *
-   * @throws TaskTimeoutError, TaskCancelledError, HandlerError, WorkerDiedError, QueueFullError, NotRunningError,
-   *   CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError, FlowStoppedError
+   * @throws TaskTimeoutError, TaskCancelledError, HandlerError, WorkerDiedError, PoisonedTaskError, HandlerTimeoutError,
+   *   QueueFullError, NotRunningError, CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError,
+   *   FlowStoppedError, StartError
    */
   process<T extends Task>(task: T, options: ProcessOptions = NO_OPTIONS): Promise<T> {
     return processTask(this, this.#client, this.#state, this.#taskClasses, task, options)
@@ -234,12 +241,15 @@ export class FlowClient<Task extends BaseTask>
   async #tryAttach(signal: AbortSignal): Promise<void> {
     const attachment = await Attachment.open(this.#address, signal, {
       onStopping: (of) => this.#onFlowStopping(of),
+      onSuspended: (of, why) => this.#onFlowSuspended(of, why),
+      onResumed: (of) => this.#onFlowResumed(of),
       onEnded: (of, why) => this.#onFlowEnded(of, why),
     })
     const { control, welcome } = attachment
     try {
       // It may have said so together with its welcome.
       if (attachment.isStopping) throw new AttachFailure('it is stopping', false)
+      if (attachment.isSuspended) throw new AttachFailure('it has failed for now', false)
       this.#taskClasses = numbersOf(this.#known, welcome)
     } catch (error) {
       attachment.close()
@@ -263,6 +273,22 @@ export class FlowClient<Task extends BaseTask>
     if (attachment !== this.#attachment || this.#state !== 'running') return
     this.#enter('starting')
     void this.#client?.whenIdle().then(() => attachment.sayIdle())
+  }
+
+  /** The flow has failed, and goes on starting workers: what is pending fails, what the program holds stays. */
+  #onFlowSuspended(attachment: Attachment, why: string): void {
+    if (attachment !== this.#attachment) return
+    this.#client?.tick()
+    this.#client?.failAll(() => new FlowStoppedError({ cause: new StartError(why) }))
+    if (this.#state !== 'running') return
+    this.#log.flowLost(this.#address, `it has failed for now: ${why}`)
+    this.#enter('starting')
+  }
+
+  #onFlowResumed(attachment: Attachment): void {
+    if (attachment !== this.#attachment || this.#state !== 'starting') return
+    this.#enter('running')
+    this.#log.flowFound(this.#address)
   }
 
   #onFlowEnded(attachment: Attachment, why: string): void {

@@ -31,6 +31,13 @@ export interface FlowPlan {
   readonly diagnostics: Diagnostics
 }
 
+export interface RunEvents {
+  /** The run cannot go on, for now or for good; its pending tasks are about to fail. */
+  onFailed(): void
+  /** It can, after all. */
+  onRecovered(): void
+}
+
 /** One run of a flow, from its start to its stop: its memory, its workers, its clients. */
 export class FlowRun {
   readonly control: Control
@@ -42,8 +49,7 @@ export class FlowRun {
   readonly #log: FlowLog
   readonly #output = new OutputLabeller()
 
-  /** @param onFailed - called when the run cannot go on, before its pending tasks fail */
-  constructor(plan: FlowPlan, onFailed: () => void) {
+  constructor(plan: FlowPlan, events: RunEvents) {
     const { options, names } = plan
     const { maxPending, payloadThreshold, spin } = options
     const conditions = plan.steps.map(({ options: { handleCondition } }) => handleCondition)
@@ -54,10 +60,7 @@ export class FlowRun {
     this.#memory = memory
     this.control = control
     this.#log = new FlowLog(options.logger)
-    this.supervisor = this.#makeSupervisor(
-      { memory, shape, conditions, payloadThreshold },
-      onFailed,
-    )
+    this.supervisor = this.#makeSupervisor({ memory, shape, conditions, payloadThreshold }, events)
     this.client = new Client(control, {
       maxPending,
       payloadThreshold,
@@ -108,43 +111,61 @@ export class FlowRun {
     this.#memory.close()
   }
 
+  /** The run has failed for good. */
   #fail(makeError: () => Error): void {
     this.#attachments?.close({ type: 'failed', message: makeError().message })
+    this.#failPending(makeError)
+    void this.supervisor.kill()
+  }
+
+  #failPending(makeError: () => Error): void {
     this.client.tick() // what the workers have said by now counts
     this.client.failAll(makeError)
-    void this.supervisor.kill()
   }
 
   #makeSupervisor(
     shared: ConstructorParameters<typeof Supervisor>[1],
-    onFailed: () => void,
+    events: RunEvents,
   ): Supervisor {
     const log = this.#log
     const { diagnostics } = this.#plan
     const isReplaced = this.#plan.options.onWorkerDeath === 'restart'
-    return new Supervisor(this.control, shared, plansOf(this.#plan), {
-      onOutput: ({ step, worker, pid }, stream, written) =>
-        this.#output.write(`${step}#${worker} ${pid}`, stream, written),
-      onLog: (worker, record) => log.worker(worker, record),
-      onStart: (worker) => diagnostics.workerStart(worker),
-      onReady: (worker, isReplacement) => {
-        if (isReplacement) log.takeOver(worker)
-        diagnostics.workerReady(worker)
+    return new Supervisor(
+      this.control,
+      shared,
+      plansOf(this.#plan),
+      {
+        onOutput: ({ step, worker, pid }, stream, written) =>
+          this.#output.write(`${step}#${worker} ${pid}`, stream, written),
+        onLog: (worker, record) => log.worker(worker, record),
+        onStart: (worker) => diagnostics.workerStart(worker),
+        onReady: (worker, isReplacement) => {
+          if (isReplacement) log.takeOver(worker)
+          diagnostics.workerReady(worker)
+        },
+        onExit: (death, isExpected) => diagnostics.workerExit(death, isExpected),
+        onRestart: (worker) => diagnostics.workerRestart(worker),
+        onDeath: (death) => {
+          const cause = log.death(death, { isReplaced })
+          if (isReplaced) return
+          events.onFailed()
+          this.#fail(() => new FlowStoppedError({ cause }))
+        },
+        onFailed: (error, death) => {
+          log.failure(error, death)
+          events.onFailed()
+          this.#attachments?.suspend(error.message)
+          this.#failPending(() => new StartError(error.message, { cause: error }))
+        },
+        onRecovered: (step) => {
+          log.recovery(step)
+          events.onRecovered()
+          this.#attachments?.resume()
+        },
+        onRecycle: (worker, bytes, error) => log.recycling(worker, bytes, error),
       },
-      onExit: (death, isExpected) => diagnostics.workerExit(death, isExpected),
-      onRestart: (worker) => diagnostics.workerRestart(worker),
-      onDeath: (death) => {
-        const cause = log.death(death, { isReplaced })
-        if (isReplaced) return
-        onFailed()
-        this.#fail(() => new FlowStoppedError({ cause }))
-      },
-      onFailed: (error, death) => {
-        log.failure(error, death)
-        onFailed()
-        this.#fail(() => new StartError(error.message, { cause: error }))
-      },
-    })
+      flowDefaults,
+    )
   }
 
   #makeAttachments(conditions: readonly (string | undefined)[]): Attachments | undefined {

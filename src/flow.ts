@@ -125,8 +125,9 @@ export class Flow<Task extends BaseTask>
   /**
    * Has a task handled and resolves with the same task, filled in.
    *
-   * @throws TaskTimeoutError, TaskCancelledError, HandlerError, WorkerDiedError, QueueFullError, NotRunningError,
-   *   CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError, FlowStoppedError
+   * @throws TaskTimeoutError, TaskCancelledError, HandlerError, WorkerDiedError, PoisonedTaskError, HandlerTimeoutError,
+   *   QueueFullError, NotRunningError, CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError,
+   *   FlowStoppedError, StartError
    */
   process<T extends Task>(task: T, options: ProcessOptions = NO_OPTIONS): Promise<T> {
     return processTask(this, this.#run?.client, this.#state, this.#taskClasses, task, options)
@@ -295,7 +296,15 @@ export class Flow<Task extends BaseTask>
       taskClasses: this.#taskClasses,
       diagnostics: this.#diagnostics,
     }
-    const run = (this.#run = new FlowRun(plan, () => this.#enter('failed')))
+    const run = (this.#run = new FlowRun(plan, {
+      // A flow that stops goes on with that.
+      onFailed: () => {
+        if (this.#state !== 'stopping') this.#enter('failed')
+      },
+      onRecovered: () => {
+        if (this.#state === 'failed') this.#enter('running')
+      },
+    }))
     try {
       await run.start(timeout)
       this.#enter('running')

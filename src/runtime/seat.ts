@@ -26,6 +26,8 @@ export interface StepPlan extends SpawnOptions {
   readonly concurrency: number
   /** Milliseconds that `handle` may take. */
   readonly handleTimeout: number
+  /** Bytes of its own beyond which a worker is replaced. */
+  readonly maxMemory: number
   /** Milliseconds that it may take until the worker counts as stuck. */
   readonly patience: number
   /** How often a task may be run again after the death of its worker. */
@@ -56,6 +58,8 @@ export interface SeatEvents {
   onStart(origin: WorkerOrigin): void
   /** The worker has finished its start; `isReplacement` says that it has replaced one that died. */
   onReady(seat: Seat, origin: WorkerOrigin, isReplacement: boolean): void
+  /** The worker has more memory of its own than its step's `maxMemory`. */
+  onOutgrown(seat: Seat, origin: WorkerOrigin, bytes: number): void
   /** The worker has ended; `wasReady` says whether it had finished its start. */
   onExit(seat: Seat, death: Omit<Death, 'handleTimeout'>, wasReady: boolean): void
 }
@@ -91,7 +95,6 @@ export class Seat {
   readonly #shared: SharedPlan
   readonly #events: SeatEvents
   #plan: StepPlan
-  /** What the worker is called among those of its step. */
   #index = 0
   #handle: WorkerHandle | undefined
   #isReady = false
@@ -121,8 +124,18 @@ export class Seat {
     return this.#plan
   }
 
+  /** What the worker is called among those of its step. */
+  get index(): number {
+    return this.#index
+  }
+
   get isEmpty(): boolean {
     return this.#handle === undefined
+  }
+
+  /** Whether its worker has finished its start. */
+  get isReady(): boolean {
+    return this.#isReady
   }
 
   /** Whether the worker that was here last was ended by force. */
@@ -177,6 +190,7 @@ export class Seat {
       onBatchError: plan.onBatchError,
       concurrency: plan.concurrency,
       handleTimeout: plan.handleTimeout,
+      maxMemory: plan.maxMemory,
       payloadThreshold,
       spin: plan.spin,
     }
@@ -237,6 +251,9 @@ export class Seat {
         return
       case 'log':
         this.#events.onLog(this.#originOf(handle), message)
+        return
+      case 'outgrown':
+        this.#events.onOutgrown(this, this.#originOf(handle), message.bytes)
         return
       case 'fatal':
         this.#error ??= decodeError(message.report)

@@ -8,6 +8,7 @@ import { BatchRunner, type RunnerOptions } from './batch-runner.ts'
 import { Batcher, type Claim } from './batcher.ts'
 import type { Company } from './company.ts'
 import { Delivery } from './delivery.ts'
+import type { MemoryLimit } from './memory-limit.ts'
 import type { Sleeper } from './sleeper.ts'
 
 export interface LoopOptions extends RunnerOptions {
@@ -17,6 +18,7 @@ export interface LoopOptions extends RunnerOptions {
   readonly batchTimeout: number
   /** Longest spin in milliseconds. */
   readonly spin: number
+  readonly memoryLimit?: MemoryLimit | undefined
 }
 
 /** Lets the event loop turn at least this often, in milliseconds. */
@@ -103,6 +105,7 @@ export class StepLoop {
     const queue = this.#control.queues[step]!
     let lastTurn = clock.now()
     while (!this.#stopping) {
+      this.#options.memoryLimit?.look(this.#runner.deliveredAt)
       if (company !== undefined) await company.join()
       const exclusive = batchSize > 1
       let hasWaited = false
