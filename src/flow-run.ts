@@ -180,5 +180,6 @@ function plansOf({ steps, names, args, options, taskClasses }: FlowPlan): StepPl
       nearest(taskClassesOf(handler), taskClass),
     ),
     spin: options.spin,
+    checkInputs: options.checkInputs,
   }))
 }

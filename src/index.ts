@@ -42,6 +42,7 @@ export {
   FlowStoppedError,
   HandlerError,
   type HandlerErrorOrigin,
+  InputWrittenError,
   InvalidHandlerError,
   InvalidOptionError,
   InvalidTaskError,
@@ -53,4 +54,5 @@ export {
   TaskCancelledError,
   TaskTimeoutError,
   WorkerDiedError,
+  type WrittenInput,
 } from './errors.ts'

@@ -1,11 +1,13 @@
 import {
   CodecError,
   HandlerError,
+  InputWrittenError,
   OutOfMemoryError,
   PayloadTooLargeError,
   TaskCancelledError,
   TaskTimeoutError,
   WorkerDiedError,
+  type WrittenInput,
 } from '../errors.ts'
 import type { ClientMeter } from '../metrics/meters.ts'
 import { FieldDecoder } from '../transport/codec.ts'
@@ -123,6 +125,9 @@ function refusalOf(cause: unknown): Error | undefined {
       return new PayloadTooLargeError(Number(bytes), Number(maxBytes))
     case 'AQ_OUT_OF_MEMORY':
       return new OutOfMemoryError(message)
+    case 'AQ_INPUT_WRITTEN':
+      // What the worker's error of that code brings.
+      return new InputWrittenError(cause as unknown as WrittenInput, { cause: cause.cause })
     default:
       return undefined
   }

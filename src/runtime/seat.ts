@@ -25,6 +25,7 @@ export interface StepPlan extends SpawnOptions {
   readonly onBatchError: 'split' | 'fail'
   readonly concurrency: number
   readonly spin: number
+  readonly checkInputs: boolean
 }
 
 /** What all workers of a flow share. */
@@ -159,6 +160,7 @@ export class Seat {
       concurrency: plan.concurrency,
       payloadThreshold,
       spin: plan.spin,
+      checkInputs: plan.checkInputs,
     }
     this.#isReady = this.#wasEnded = false
     this.#error = undefined

@@ -26,6 +26,8 @@ export interface WorkerInit {
   readonly payloadThreshold: number
   /** Milliseconds to look for work before going to sleep; 0 never. */
   readonly spin: number
+  /** Whether to look for handlers that write into their input and do not say so. */
+  readonly checkInputs: boolean
   readonly memory: MemoryAddress
   /** Process id of the parent that the worker must not outlive; undefined for a thread. */
   readonly parentPid: number | undefined

@@ -8,6 +8,7 @@ import { encodeReport } from '../transport/reports.ts'
 import { CodecError, InvalidHandlerError } from '../errors.ts'
 import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
+import { InputCheck } from './input-check.ts'
 import { type Send, WorkerLog } from './log.ts'
 import { StepLoop } from './loop.ts'
 import { Sleeper } from './sleeper.ts'
@@ -115,6 +116,10 @@ function startLoops(
   })
   const { words, shape, actor } = control
   const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
+  const inputCheck =
+    init.checkInputs && !handler.writesInput
+      ? new InputCheck(control.leases, init.stepName, init.handler.className)
+      : undefined
   return Array.from({ length: init.concurrency }, () => {
     return new StepLoop(
       control,
@@ -122,6 +127,7 @@ function startLoops(
         step: init.step,
         worker: init.worker,
         handler: handler.instance,
+        inputCheck,
         splits: init.onBatchError === 'split' && !handler.writesInput,
         rebuild: (taskClass, claim, batch) => {
           const make = makers[taskClass]
