@@ -176,9 +176,10 @@ function plansOf({ steps, names, args, options, taskClasses }: FlowPlan): StepPl
     ...step,
     name: names[index]!,
     handler: { url: handler.url, className: handler.name, args: args[index]! },
-    taskClasses: [...taskClasses.keys()].map((taskClass) =>
-      nearest(taskClassesOf(handler), taskClass),
-    ),
+    taskClasses: [...taskClasses.keys()].map((taskClass) => ({
+      name: (taskClass as { readonly name: string }).name,
+      index: nearest(taskClassesOf(handler), taskClass),
+    })),
     spin: options.spin,
     checkInputs: options.checkInputs,
   }))

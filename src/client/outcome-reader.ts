@@ -2,6 +2,7 @@ import {
   CodecError,
   HandlerError,
   InputWrittenError,
+  InvalidTaskError,
   OutOfMemoryError,
   PayloadTooLargeError,
   TaskCancelledError,
@@ -125,6 +126,8 @@ function refusalOf(cause: unknown): Error | undefined {
       return new PayloadTooLargeError(Number(bytes), Number(maxBytes))
     case 'AQ_OUT_OF_MEMORY':
       return new OutOfMemoryError(message)
+    case 'AQ_INVALID_TASK':
+      return new InvalidTaskError(message)
     case 'AQ_INPUT_WRITTEN':
       // What the worker's error of that code brings.
       return new InputWrittenError(cause as unknown as WrittenInput, { cause: cause.cause })

@@ -3,6 +3,7 @@ import { type FlowShape, workerActor } from '../transport/control.ts'
 import type {
   HandlerAddress,
   LogRecord,
+  WorkerInit,
   WorkerMessage,
   WorkerOrigin,
 } from '../transport/protocol.ts'
@@ -19,7 +20,7 @@ export interface StepPlan extends SpawnOptions {
   readonly isolation: 'process' | 'thread'
   readonly nprocs: number
   readonly handler: HandlerAddress
-  readonly taskClasses: readonly number[]
+  readonly taskClasses: WorkerInit['taskClasses']
   readonly batchSize: number
   readonly batchTimeout: number
   readonly onBatchError: 'split' | 'fail'

@@ -5,7 +5,7 @@ import { FieldDecoder, FieldEncoder } from '../transport/codec.ts'
 import { Control } from '../transport/control.ts'
 import type { ParentMessage, StartFailure, WorkerInit } from '../transport/protocol.ts'
 import { encodeReport } from '../transport/reports.ts'
-import { CodecError, InvalidHandlerError } from '../errors.ts'
+import { InvalidHandlerError, InvalidTaskError } from '../errors.ts'
 import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
 import { InputCheck } from './input-check.ts'
@@ -110,7 +110,7 @@ function startLoops(
   log: WorkerLog,
   sleeper: Sleeper,
 ): StepLoop[] {
-  const makers = init.taskClasses.map((index) => {
+  const makers = init.taskClasses.map(({ index }) => {
     const TaskClass = handler.taskClasses[index]
     return TaskClass === undefined ? undefined : taskMaker(TaskClass)
   })
@@ -132,10 +132,9 @@ function startLoops(
         rebuild: (taskClass, claim, batch) => {
           const make = makers[taskClass]
           if (make === undefined) {
-            throw new CodecError(
-              'AQ_CORRUPT',
-              `the handler of step ${init.stepName} does not name the class of this task in its \`task\``,
-              '',
+            const { name } = init.taskClasses[taskClass] ?? { name: 'an unknown class' }
+            throw new InvalidTaskError(
+              `step ${init.stepName} got a task of ${name}, which ${init.handler.className} does not name in its \`task\`; name it there, or have the step's \`handleCondition\` be false for it`,
             )
           }
           return make(claim, batch)
