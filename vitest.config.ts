@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/support/check-inputs.ts'],
     pool: 'forks',
     // V8 aborts now and then where worker threads come and go by the hundred, on processors with memory protection keys:
     // "Check failed: jit_page.has_value()", a race in its own books of code pages.

@@ -11,6 +11,7 @@ export const flowDefaults: {
   readonly memoryShare: number
   readonly spin: number
   readonly metrics: boolean
+  readonly checkInputs: boolean
   readonly processTimeout: number
   readonly shareTimeout: number
   readonly startTimeout: number
@@ -26,6 +27,7 @@ export const flowDefaults: {
   memoryShare: 0.25, // of the memory that the process may use
   spin: availableParallelism() > 1 ? 0.05 : 0, // ms to look for work before going to sleep
   metrics: true, // measure what workers and callers do
+  checkInputs: false, // compare payloads before and after each handler
   processTimeout: 5_000, // ms
   shareTimeout: 30_000, // ms for a body to arrive
   startTimeout: 300_000, // ms

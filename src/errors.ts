@@ -24,6 +24,7 @@ export type AqueductErrorCode =
   | 'AQ_TIMEOUT'
   | 'AQ_CANCELLED'
   | 'AQ_HANDLER_FAILED'
+  | 'AQ_INPUT_WRITTEN'
   | 'AQ_WORKER_DIED'
   | 'AQ_TASK_POISONED'
   | 'AQ_HANDLE_TIMEOUT'
@@ -259,6 +260,45 @@ export class HandlerError extends AqueductError {
     this.handler = origin.handler
     this.worker = origin.worker
     this.pid = origin.pid
+  }
+}
+
+/** Where a handler has written. */
+export interface WrittenInput {
+  /** Name of the step. */
+  readonly step: string
+  /** Name of the handler's class. */
+  readonly handler: string
+  /** Name of the task's class. */
+  readonly task: string
+  /** Where in the task, as `images[0]`. */
+  readonly field: string
+}
+
+/**
+ * In a flow with `checkInputs`: a handler has written into a payload of its input in shared memory, and does not say so.
+ * All of its batch fails; `cause` is what it threw besides, if it did.
+ */
+export class InputWrittenError extends AqueductError {
+  /** Name of the step. */
+  readonly step: string
+  /** Name of the handler's class. */
+  readonly handler: string
+  /** Name of the task's class. */
+  readonly task: string
+  /** Where in the task, as `images[0]`. */
+  readonly field: string
+
+  constructor({ step, handler, task, field }: WrittenInput, details: ErrorDetails = {}) {
+    super(
+      'AQ_INPUT_WRITTEN',
+      `${handler} of step ${step} writes into '${field}' of ${task}: give it \`static readonly writesInput = true\`, so that no batch is handled twice on what it has left, or have it write into a copy (\`${field}.slice()\`)`,
+      details,
+    )
+    this.step = step
+    this.handler = handler
+    this.task = task
+    this.field = field
   }
 }
 

@@ -94,6 +94,13 @@ export interface FlowOptions {
    */
   readonly metrics?: boolean
   /**
+   * Whether workers compare the payloads in shared memory before and after each `handle`, to find handlers that write into
+   * their input and do not say so (`writesInput`): their batches fail with `InputWrittenError`, which names the handler and
+   * the field. It copies every payload: for tests. A caller that writes into a payload while its task is processed is
+   * taken for the handler. Default false.
+   */
+  readonly checkInputs?: boolean
+  /**
    * Gets what the workers log with `context.logger`, each error of a handler, and the deaths and restarts of workers.
    * Default: warnings and errors on standard error.
    */
@@ -165,6 +172,7 @@ const flowRules = {
   payloadThreshold: integer(1),
   spin: finiteDuration(0),
   metrics: flag,
+  checkInputs: flag,
   logger: loggerRule,
   onWorkerDeath: oneOf('restart', 'stop'),
 } satisfies Rules
@@ -228,6 +236,7 @@ export function resolveOptions(options: FlowOptions): ResolvedFlow {
     payloadThreshold: options.payloadThreshold ?? flowDefaults.payloadThreshold,
     spin: options.spin ?? flowDefaults.spin,
     metrics: options.metrics ?? flowDefaults.metrics,
+    checkInputs: options.checkInputs ?? flowDefaults.checkInputs,
     logger: options.logger ?? warnings,
     onWorkerDeath: options.onWorkerDeath ?? 'restart',
   }

@@ -214,11 +214,13 @@ function plansOf({ steps, names, args, options, taskClasses }: FlowPlan): StepPl
     ...step,
     name: names[index]!,
     handler: { url: handler.url, className: handler.name, args: args[index]! },
-    taskClasses: [...taskClasses.keys()].map((taskClass) =>
-      nearest(taskClassesOf(handler), taskClass),
-    ),
+    taskClasses: [...taskClasses.keys()].map((taskClass) => ({
+      name: (taskClass as { readonly name: string }).name,
+      index: nearest(taskClassesOf(handler), taskClass),
+    })),
     patience: step.handleTimeout === Infinity ? stepDefaults.patience : step.handleTimeout,
     retries: handler.writesInput === true || options.onWorkerDeath === 'stop' ? 0 : step.retries,
     spin: options.spin,
+    checkInputs: options.checkInputs,
   }))
 }

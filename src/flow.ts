@@ -25,9 +25,9 @@ import { checkPlatform } from './platform.ts'
 import { NO_OPTIONS, processTask } from './process-task.ts'
 import { addRunningFlow, removeRunningFlow } from './running-flows.ts'
 import { type FlowStats, stepStats, workerStats } from './stats.ts'
-import { FlowStep, taskClassesOf } from './step.ts'
+import { FlowStep } from './step.ts'
 import type { BaseTask } from './task.ts'
-import { checkConditions, warnOfPrivateState } from './task-classes.ts'
+import { acceptedClasses, checkConditions, warnOfPrivateState } from './task-classes.ts'
 import { isFlowWorker, reportFlowStart } from './worker/flow-worker.ts'
 
 /**
@@ -79,12 +79,9 @@ export class Flow<Task extends BaseTask>
       step instanceof FlowStep ? step : new FlowStep(step as HandlerClass<Task, []>),
     )
     this.#names = uniqueNames(this.#steps.map(({ options: { name } }) => name))
-    for (const { handler } of this.#steps) {
-      for (const taskClass of taskClassesOf(handler)) {
-        if (this.#taskClasses.has(taskClass)) continue
-        warnOfPrivateState(taskClass)
-        this.#taskClasses.set(taskClass, this.#taskClasses.size)
-      }
+    for (const taskClass of acceptedClasses(this.#steps)) {
+      warnOfPrivateState(taskClass as { readonly name: string })
+      this.#taskClasses.set(taskClass, this.#taskClasses.size)
     }
     this.#args = this.#steps.map(({ options: { args } }) => args)
     checkConditions(this.#steps)

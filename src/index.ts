@@ -57,6 +57,7 @@ export {
   HandlerError,
   HandlerTimeoutError,
   type HandlerErrorOrigin,
+  InputWrittenError,
   InvalidHandlerError,
   InvalidOptionError,
   InvalidTaskError,
@@ -69,4 +70,5 @@ export {
   TaskCancelledError,
   TaskTimeoutError,
   WorkerDiedError,
+  type WrittenInput,
 } from './errors.ts'

@@ -1,5 +1,33 @@
-import { InvalidOptionError } from './errors.ts'
+import { InvalidHandlerError, InvalidOptionError } from './errors.ts'
 import { type FlowStep, taskClassesOf } from './step.ts'
+
+type Steps = readonly Pick<FlowStep<never>, 'handler' | 'options'>[]
+
+/**
+ * The classes of tasks that a flow accepts: of those that its handlers name, the ones that no step refuses. A step with a
+ * condition may be skipped by tasks that it could not handle. A class that is only the base of others need not be
+ * accepted itself.
+ */
+export function acceptedClasses(steps: Steps): unknown[] {
+  const named = [...new Set<unknown>(steps.flatMap(({ handler }) => taskClassesOf(handler)))]
+  const refusing = (taskClass: unknown): Steps[number] | undefined =>
+    steps.find(
+      ({ handler, options }) =>
+        options.handleCondition === undefined && nearest(taskClassesOf(handler), taskClass) < 0,
+    )
+  const accepted = named.filter((taskClass) => refusing(taskClass) === undefined)
+  for (const taskClass of named) {
+    const step = refusing(taskClass)
+    if (step === undefined || accepted.some((it) => nearest([taskClass], it) >= 0)) continue
+    const { name } = taskClass as { readonly name: string }
+    const other = steps.find(({ handler }) => taskClassesOf(handler).includes(taskClass as never))
+    throw new InvalidHandlerError(
+      step.handler.name,
+      `step ${step.options.name}: the \`task\` of ${step.handler.name} does not name ${name}, which ${other!.handler.name} handles: every task passes every step; name ${name} there too, or give the step a \`handleCondition\` that is false for it`,
+    )
+  }
+  return accepted
+}
 
 /** A condition is evaluated where the task is: in the workers of the steps before. Their task classes need the method too. */
 export function checkConditions(steps: readonly FlowStep<never>[]): void {

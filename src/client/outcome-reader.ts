@@ -2,12 +2,15 @@ import {
   CodecError,
   HandlerError,
   HandlerTimeoutError,
+  InputWrittenError,
+  InvalidTaskError,
   OutOfMemoryError,
   PayloadTooLargeError,
   PoisonedTaskError,
   TaskCancelledError,
   TaskTimeoutError,
   WorkerDiedError,
+  type WrittenInput,
 } from '../errors.ts'
 import type { ClientMeter } from '../metrics/meters.ts'
 import { FieldDecoder } from '../transport/codec.ts'
@@ -131,6 +134,11 @@ function refusalOf(cause: unknown): Error | undefined {
       return new PayloadTooLargeError(Number(bytes), Number(maxBytes))
     case 'AQ_OUT_OF_MEMORY':
       return new OutOfMemoryError(message)
+    case 'AQ_INVALID_TASK':
+      return new InvalidTaskError(message)
+    case 'AQ_INPUT_WRITTEN':
+      // What the worker's error of that code brings.
+      return new InputWrittenError(cause as unknown as WrittenInput, { cause: cause.cause })
     default:
       return undefined
   }

@@ -3,6 +3,7 @@ import { type FlowShape, workerActor } from '../transport/control.ts'
 import type {
   HandlerAddress,
   LogRecord,
+  WorkerInit,
   WorkerMessage,
   WorkerOrigin,
 } from '../transport/protocol.ts'
@@ -19,7 +20,7 @@ export interface StepPlan extends SpawnOptions {
   readonly isolation: 'process' | 'thread'
   readonly nprocs: number
   readonly handler: HandlerAddress
-  readonly taskClasses: readonly number[]
+  readonly taskClasses: WorkerInit['taskClasses']
   readonly batchSize: number
   readonly batchTimeout: number
   readonly onBatchError: 'split' | 'fail'
@@ -33,6 +34,7 @@ export interface StepPlan extends SpawnOptions {
   /** How often a task may be run again after the death of its worker. */
   readonly retries: number
   readonly spin: number
+  readonly checkInputs: boolean
 }
 
 /** What all workers of a flow share. */
@@ -193,6 +195,7 @@ export class Seat {
       maxMemory: plan.maxMemory,
       payloadThreshold,
       spin: plan.spin,
+      checkInputs: plan.checkInputs,
     }
     this.#isReady = this.#wasEnded = false
     this.hungSince = undefined

@@ -13,8 +13,8 @@ export interface WorkerInit {
   readonly index: number
   readonly stepName: string
   readonly handler: HandlerAddress
-  /** For each class of the flow's tasks the index of the class in the handler's `task` that stands for it, or -1. */
-  readonly taskClasses: readonly number[]
+  /** For each class of the flow's tasks its name, and the index in the handler's `task` of what stands for it, or -1. */
+  readonly taskClasses: readonly { readonly name: string; readonly index: number }[]
   /** Per step of the flow, the name of the task's method that says whether it wants the step. */
   readonly conditions: readonly (string | undefined)[]
   readonly batchSize: number
@@ -30,6 +30,8 @@ export interface WorkerInit {
   readonly payloadThreshold: number
   /** Milliseconds to look for work before going to sleep; 0 never. */
   readonly spin: number
+  /** Whether to look for handlers that write into their input and do not say so. */
+  readonly checkInputs: boolean
   readonly memory: MemoryAddress
   /** Process id of the parent that the worker must not outlive; undefined for a thread. */
   readonly parentPid: number | undefined

@@ -1,3 +1,4 @@
+import { InputWrittenError } from '../errors.ts'
 import { FAILED } from '../metrics/counters.ts'
 import type { StepMeter } from '../metrics/meters.ts'
 import type { FieldDecoder } from '../transport/codec.ts'
@@ -8,6 +9,7 @@ import { Batch } from './batch.ts'
 import type { Claim } from './batcher.ts'
 import { CallerWatch } from './caller-watch.ts'
 import type { Delivery } from './delivery.ts'
+import type { InputCheck } from './input-check.ts'
 import type { FailureLog } from './log.ts'
 import type { LoopPulse } from './pulse.ts'
 import type { Sleeper } from './sleeper.ts'
@@ -28,11 +30,13 @@ export interface RunnerOptions {
   readonly log: FailureLog
   /** Hears when a batch is in `handle`. */
   readonly pulse?: LoopPulse
+  /** Looks for writes of the handler into its input. */
+  readonly inputCheck?: InputCheck | undefined
 }
 
 /** Tasks that have failed, and what the handler had said of some of them before it threw. */
 interface FailedTasks extends Failed<Claim> {
-  readonly failures: ReadonlyMap<Claim, unknown> | undefined
+  readonly failures?: ReadonlyMap<Claim, unknown> | undefined
 }
 
 /** To decode fewer bytes takes no longer than to read the clock after it. */
@@ -48,6 +52,8 @@ export class BatchRunner {
   readonly #meter: StepMeter
   readonly #watch: CallerWatch
   #deliveredAt = 0
+  /** The payloads of the batch as they were before the handler was called, if that is to be checked. */
+  #inputs: ReturnType<InputCheck['copy']> = []
   /** Bytes of the tasks of the batch that is being decoded. */
   #bytes = 0
 
@@ -104,6 +110,8 @@ export class BatchRunner {
   /** Hands over what was handled. */
   #deliver(batch: Batch, startedAt: number): Promise<void> | undefined {
     this.#options.pulse?.end()
+    const written = this.#options.inputCheck?.compare(this.#inputs)
+    if (written !== undefined) return this.#onThrown(batch, written, startedAt)
     batch.close()
     const { claims, tasks } = batch
     const now = (this.#deliveredAt = this.#control.clock.now())
@@ -170,18 +178,25 @@ export class BatchRunner {
   }
 
   /** The tasks of a batch that threw; undefined if nobody waits for any of them: those are never handled again. */
-  #sortOut(batch: Batch, error: unknown): FailedTasks | undefined {
+  #sortOut(batch: Batch, thrown: unknown): FailedTasks | undefined {
     this.#options.pulse?.end()
+    const written =
+      thrown instanceof InputWrittenError
+        ? thrown
+        : this.#options.inputCheck?.compare(this.#inputs, thrown)
+    const error = written ?? thrown
     batch.close()
     this.#payloads.closeAll()
     const now = this.#control.clock.now()
-    const { claims, failures } = batch
+    const { claims } = batch
     const tasks = claims.filter((claim) => !this.#forget(claim, now))
     const gone = claims.length - tasks.length
     // A handler that stops because its callers have gone has not failed.
     if (gone > 0 && !batch.isAbort(error)) this.#tellFailed(error, gone)
     if (tasks.length === 0) return undefined
-    return { tasks, error, hasShrunk: gone > 0, failures }
+    // What the handler has written into is not what it would get the next time, nor anything that it says of it.
+    if (written !== undefined) return { tasks, error, isFinal: true }
+    return { tasks, error, hasShrunk: gone > 0, failures: batch.failures }
   }
 
   #decode(started: readonly Claim[], isFirst: boolean): Batch {
@@ -201,6 +216,8 @@ export class BatchRunner {
         this.#delivery.flush()
       }
     }
+    const { inputCheck } = this.#options
+    if (inputCheck !== undefined) this.#inputs = inputCheck.copy(batch.tasks)
     return batch
   }
 

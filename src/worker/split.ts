@@ -3,7 +3,9 @@ export interface Failed<Task> {
   readonly tasks: readonly Task[]
   readonly error: unknown
   /** Whether there were others among them, which are settled by now and may have been the culprits. */
-  readonly hasShrunk: boolean
+  readonly hasShrunk?: boolean
+  /** Whether they must not be handled again. */
+  readonly isFinal?: boolean
 }
 
 /** How often a handler may be called again for a batch of `size` that has thrown. */
@@ -42,8 +44,9 @@ export async function split<Task, Group extends Failed<Task>>(
 }
 
 /** How a group is tried again; not at all if it is one culprit. */
-function partsOf<Task>({ tasks, hasShrunk }: Failed<Task>): readonly (readonly Task[])[] {
-  if (hasShrunk) return [tasks]
+function partsOf<Task>({ tasks, hasShrunk, isFinal }: Failed<Task>): readonly (readonly Task[])[] {
+  if (isFinal === true) return []
+  if (hasShrunk === true) return [tasks]
   if (tasks.length === 1) return []
   const middle = Math.ceil(tasks.length / 2)
   return [tasks.slice(0, middle), tasks.slice(middle)]

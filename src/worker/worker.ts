@@ -5,11 +5,12 @@ import { FieldDecoder, FieldEncoder } from '../transport/codec.ts'
 import { Control } from '../transport/control.ts'
 import type { ParentMessage, StartFailure, WorkerInit } from '../transport/protocol.ts'
 import { encodeReport } from '../transport/reports.ts'
-import { CodecError, InvalidHandlerError } from '../errors.ts'
+import { InvalidHandlerError, InvalidTaskError } from '../errors.ts'
 import { Company } from './company.ts'
 import { watchedHandler } from './handle-trace.ts'
 import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
+import { InputCheck } from './input-check.ts'
 import { type Send, WorkerLog } from './log.ts'
 import { StepLoop } from './loop.ts'
 import { MemoryLimit, ownMemory } from './memory-limit.ts'
@@ -130,7 +131,7 @@ function startLoops(
   sleeper: Sleeper,
   memoryLimit: MemoryLimit | undefined,
 ): StepLoop[] {
-  const makers = init.taskClasses.map((index) => {
+  const makers = init.taskClasses.map(({ index }) => {
     const TaskClass = handler.taskClasses[index]
     return TaskClass === undefined ? undefined : taskMaker(TaskClass)
   })
@@ -143,6 +144,10 @@ function startLoops(
   const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
   const company = init.concurrency > 1 ? new Company() : undefined
   const pulse = new Pulse(control, init.handleTimeout !== Infinity)
+  const inputCheck =
+    init.checkInputs && !handler.writesInput
+      ? new InputCheck(control.leases, init.stepName, init.handler.className)
+      : undefined
   return Array.from({ length: init.concurrency }, () => {
     return new StepLoop(
       control,
@@ -150,14 +155,14 @@ function startLoops(
         step: init.step,
         worker: init.worker,
         handler: watched,
+        inputCheck,
         splits: init.onBatchError === 'split' && !handler.writesInput,
         rebuild: (taskClass, claim, batch) => {
           const make = makers[taskClass]
           if (make === undefined) {
-            throw new CodecError(
-              'AQ_CORRUPT',
-              `the handler of step ${init.stepName} does not name the class of this task in its \`task\``,
-              '',
+            const { name } = init.taskClasses[taskClass] ?? { name: 'an unknown class' }
+            throw new InvalidTaskError(
+              `step ${init.stepName} got a task of ${name}, which ${init.handler.className} does not name in its \`task\`; name it there, or have the step's \`handleCondition\` be false for it`,
             )
           }
           return make(claim, batch)

@@ -6,7 +6,7 @@ import multipart from '@fastify/multipart'
 import fastify from 'fastify'
 import { expect, test } from 'vitest'
 import { Flow, type FlowOptions, FlowStep, NotRunningError } from '../../src/index.ts'
-import { DigestHandler, DroppingHandler, UploadTask } from '../fixtures/uploads.ts'
+import { DigestHandler, DroppingHandler, MarkingHandler, UploadTask } from '../fixtures/uploads.ts'
 import { EchoHandler, ValueTask } from '../fixtures/values.ts'
 import { RawClient, WebServer, bytesOf, pieces, sha1 } from '../support/bodies.ts'
 import { Gate } from '../support/flow-gate.ts'
@@ -197,7 +197,7 @@ describeIsolations('shareFrom()', (isolation) => {
   })
 
   test.runIf(handsOutViews)('what a handler writes into it, the caller sees', async () => {
-    await using flow = await flowOf(isolation)
+    await using flow = await flowOf(isolation, MarkingHandler)
     using task = new UploadTask()
     await task.shareFrom('body', Readable.from(pieces(body, [65_536])), { size: body.length })
     const before = task.body!

@@ -56,6 +56,7 @@ const ANSWERS: Readonly<Record<AqueductErrorCode, Answer | undefined>> = {
   AQ_BODY_ABORTED: HUNG_UP,
   AQ_CANCELLED: HUNG_UP,
   AQ_HANDLER_FAILED: undefined,
+  AQ_INPUT_WRITTEN: undefined,
   AQ_WORKER_DIED: undefined,
   AQ_TASK_POISONED: undefined,
   AQ_HANDLE_TIMEOUT: undefined,
