@@ -25,7 +25,7 @@
 #endif
 /* Tasks that may wait in front of the step. */
 #ifndef ROOM
-#define ROOM 2
+#define ROOM 9
 #endif
 /* Most tasks of a batch; from 2 on one worker gathers at a time, and waits for a fuller batch. */
 #ifndef BATCH
@@ -134,7 +134,7 @@ inline claim() {
 
 inline forget() { taken = 0; seen = 0; at = 0; won = false; isMine = false; isLate = false }
 
-/* Looks for room, asks for it, and looks once more; before it sleeps it does so again, with its bell armed. */
+/* add, and retry: looks for room, asks for it, and looks once more; before it sleeps it does so again, with its bell armed. */
 active [CLIENTS] proctype Client() {
   LOCALS;
   byte mine = TASKS / CLIENTS;
@@ -204,7 +204,7 @@ active [WORKERS] proctype Worker() {
        isMine = false;
        if
        :: batch[me] == 0 ->
-          /* sleepForWork */
+          /* sleepForWork: Sleeper.sleep, and StepQueue.sleep once the bell is armed */
 #if ROOM < TASKS
           (waiting > 0 || settled == TASKS) /* this scene is about those who wait for room */
 #else
@@ -226,7 +226,7 @@ active [WORKERS] proctype Worker() {
 #endif
        :: else ->
           if
-          :: sleepers != 0 && waiting > 0 -> wakeWorker()
+          :: sleepers != 0 && waiting > 0 -> wakeWorker() /* hasSleeper */
           :: else
           fi;
           d_step { settled = settled + batch[me]; batch[me] = 0 }
