@@ -1,7 +1,12 @@
 /*
- * A step's queue, the state words of its tasks, and recovery: Ring.push, peek and remove (src/transport/ring.ts),
- * Claims.claim (src/transport/claims.ts), a worker's start, hand-over and finish (src/worker) and recoverWorker
- * (src/runtime/recovery.ts), one atomic operation of the code to a step. See README.md.
+ * A step's queue, the state words of its tasks, and recovery, one atomic operation of the code to a step. See README.md.
+ *
+ * src/transport/ring.ts: head, tail, cellOf, generationOf, push, peek, remove
+ * src/transport/claims.ts: claim
+ * src/transport/task-table.ts: FREE, QUEUED, CLAIMED, RUNNING, DONE, stateWord, stateOf, actorOf, generationOfState, move
+ * src/worker/delivery.ts: finish
+ * src/runtime/recovery.ts: recoverWorker
+ * model only: notify, forget, moveOn
  */
 #ifndef CELLS
 #define CELLS 2

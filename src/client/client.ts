@@ -330,7 +330,11 @@ export class Client {
 
   #sleep(): void {
     this.#control.bells.arm(this.#control.actor)
-    if (this.#drain()) this.#poll()
+    const isBusy = this.#drain()
+    // Who took the waiters off their lists before the bell was armed has rung in vain: now that they have asked again, with
+    // the bell armed, they look once more.
+    this.#retry()
+    if (isBusy) this.#poll()
   }
 
   /** Collects everything that is done; true when there was something. */

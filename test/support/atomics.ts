@@ -99,14 +99,26 @@ export function preemptedAt(step: number, intruder: () => void, run: () => void)
 
 /** Like {@link preemptedAt}, for an actor that goes on after a turn of the event loop; counts until it is stopped. */
 export function preemptFromNowOn(step: number, intruder: () => void): { stop: () => boolean } {
-  let left = step
+  return preemptTwiceFromNowOn([step, intruder], [step, () => undefined])
+}
+
+type Preemption = readonly [step: number, intruder: () => void]
+
+/** The same with two who come by, the second not before the first. `stop` returns whether both have. */
+export function preemptTwiceFromNowOn(
+  [first, intruder]: Preemption,
+  [second, other]: Preemption,
+): { stop: () => boolean } {
+  let step = 0
   hook = () => {
-    if (--left === 0) intruder()
+    step++
+    if (step === first) intruder()
+    if (step === second) other()
   }
   return {
     stop: () => {
       hook = undefined
-      return left <= 0
+      return step >= second
     },
   }
 }

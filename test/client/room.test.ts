@@ -1,0 +1,60 @@
+import { afterAll, expect, test } from 'vitest'
+import { libc } from '../../src/memory/libc.ts'
+import { createBell } from '../../src/transport/bells.ts'
+import { FREE, stateOf } from '../../src/transport/task-table.ts'
+import { preemptTwiceFromNowOn } from '../support/atomics.ts'
+import { turn } from '../support/flow.ts'
+import { SmallFlow } from '../support/small-flow.ts'
+
+const GUEST = 1
+const SLOW = 2
+const FAST = 3
+const QUEUE_SIZE = 4
+/** The guest's second slot. */
+const SECOND = 5
+
+const bells = Array.from({ length: 5 }, () => createBell())
+afterAll(() => {
+  for (const { read, write } of bells) for (const end of [read, write]) libc().close(end)
+})
+
+/**
+ * A client that has looked for completions goes to sleep while a task of its own waits for room. `first` and `second` say
+ * when two workers come by: the one tells, late, of room that others have taken since; the other makes room.
+ */
+async function sleepBetween(first: number, second: number) {
+  const flow = new SmallFlow(bells, 2)
+  const guest = flow.join(GUEST, libc().dup(bells[GUEST]!.read))
+  const [slow, fast] = [flow.attach(SLOW), flow.attach(FAST)]
+  guest.submit({ number: 0 })
+  slow.queues[0]!.claim(SLOW)
+  for (let number = 1; number <= QUEUE_SIZE; number++) flow.submit({ number })
+  guest.submit({ number: 10 })
+  const makeRoom = (): void => {
+    while (fast.queues[0]!.claim(FAST) >= 0);
+    fast.wakeRoomWaiters(0)
+  }
+  const watch = preemptTwiceFromNowOn([first, () => slow.wakeRoomWaiters(0)], [second, makeRoom])
+  await turn()
+  const haveCome = watch.stop()
+  if (!haveCome) makeRoom()
+  for (let turns = 0; turns < 6; turns++) await turn()
+  const isAdmitted = stateOf(flow.control.tasks.word(SECOND)) !== FREE
+  for (const { client } of [flow, guest]) client.failAll()
+  for (const client of [flow, guest]) client.close()
+  return { haveCome, isAdmitted }
+}
+
+test('a client that goes to sleep is told of room, though somebody tells late of other room', async () => {
+  const unheard: string[] = []
+  let first = 1
+  for (let haveCome = true; haveCome; first++) {
+    for (let second = first; second < first + 32; second++) {
+      const seen = await sleepBetween(first, second)
+      if (!seen.isAdmitted) unheard.push(`${first}, ${second}`)
+      if (second === first) ({ haveCome } = seen)
+    }
+  }
+  expect(unheard).toEqual([])
+  expect(first).toBeGreaterThan(20)
+})
