@@ -20,9 +20,9 @@ export interface ChaosOptions {
   readonly kills?: number
   /** Web processes killed that are clients of the flow. Default a twentieth of the kills; for the library's own service. */
   readonly guestKills?: number
-  /** Tasks that end their worker. Default a tenth of the kills; for a service that has such. */
+  /** Tasks that end their worker. Default a twentieth of the kills; for the library's own service. */
   readonly deadly?: number
-  /** Tasks that never return. Default a twentieth of the kills; for a service that has such. */
+  /** Tasks that never return. Default a fortieth of the kills; for the library's own service. */
   readonly hanging?: number
   /** Tasks that are under way at any time. Default 32. */
   readonly inFlight?: number
@@ -56,8 +56,8 @@ export const chaosDefaults: {
   seconds: 60,
   kills: 200,
   guestKillsShare: 0.05, // of the kills
-  deadlyShare: 0.1, // of the kills
-  hangingShare: 0, // of the kills
+  deadlyShare: 0.05, // of the kills
+  hangingShare: 0.025, // of the kills
   inFlight: 32, // tasks
   grace: 30, // seconds
 })

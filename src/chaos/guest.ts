@@ -28,6 +28,7 @@ const scene: Scene = {
   ledger,
   latency: undefined,
   seenWorkers: new Set(),
+  underWay: new Set(),
   isStormy: true,
 }
 

@@ -1,7 +1,7 @@
 import { createHistogram } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type BaseTask, Flow, type FlowStats } from '../index.ts'
-import type { Scene } from './attempt.ts'
+import { type Scene, describePlan } from './attempt.ts'
 import { builtInService } from './built-in.ts'
 import {
   type ChaosOptions,
@@ -99,6 +99,7 @@ class Run implements Disposable {
       ledger: new Ledger(),
       latency: undefined,
       seenWorkers: new Set(),
+      underWay: new Set(),
       isStormy: false,
     })
     this.#scene = sceneOf(flow)
@@ -136,6 +137,7 @@ class Run implements Disposable {
     await this.#comeToRest()
     this.#settings.signal.throwIfAborted()
 
+    for (const plan of scene.underWay) scene.ledger.tell(`${describePlan(plan)} had no outcome`)
     const stats = scene.flow.stats()
     const idleSteps = stats.steps.filter(({ tasks: now }, step) => now > 0 && now === handled[step])
     return {
@@ -159,7 +161,7 @@ class Run implements Disposable {
         after: median(after.map(({ flow }) => flow)),
       },
       ...shareOf(before, after),
-      problems: scene.ledger.problems,
+      problems: [...scene.ledger.problems],
     }
   }
 
@@ -226,7 +228,7 @@ class Run implements Disposable {
     ledger.compare(tasks)
     return {
       ...counts,
-      failedBy: ledger.failedBy,
+      failedBy: { ...ledger.failedBy },
       lost: pending,
       settledTwice: Math.max(0, completed + failed + timedOut + cancelled - ledger.settledByAll),
       wrongResults: ledger.wrongResults + (this.#spared?.ledger.wrongResults ?? 0),
