@@ -26,7 +26,7 @@ const WINDOWS = 15
 const WARM_UP = 3
 /** The share of the time after which there are no more of them, on a machine that has become slow. */
 const LONGEST = 0.25
-/** Milliseconds in which all workers must run again, and all memory must have been given back. */
+/** Milliseconds in which all workers must run again. */
 const RECOVERY = 60_000
 const LOOK_EVERY = 10
 
@@ -181,19 +181,21 @@ class Run implements Disposable {
     return { throughput: (ledger.counts.completed - from.completed) / took }
   }
 
-  /** Waits until every worker runs and nobody holds memory. Returns milliseconds until all ran. */
+  /** Waits until every worker runs, nothing is pending and nobody holds memory. Returns milliseconds until all ran. */
   async #comeToRest(): Promise<number> {
     this.#enter('rest')
     const { flow } = this.#scene
     const start = performance.now()
-    const isLate = (): boolean =>
-      performance.now() - start > RECOVERY ||
-      this.#settings.signal.aborted ||
-      flow.state !== 'running'
-    const runs = (): boolean => flow.stats().workers.every(({ state }) => state === 'running')
-    while (!runs() && !isLate()) await delay(LOOK_EVERY)
+    const until = async (is: (stats: FlowStats) => boolean, within: number): Promise<void> => {
+      const end = performance.now() + within
+      while (!is(flow.stats()) && performance.now() < end) {
+        if (this.#settings.signal.aborted || flow.state !== 'running') return
+        await delay(LOOK_EVERY)
+      }
+    }
+    await until(allRun, RECOVERY)
     const took = performance.now() - start
-    while (!isAtRest(flow.stats()) && !isLate()) await delay(LOOK_EVERY)
+    await until(isAtRest, this.#settings.grace * 1000)
     return took
   }
 
@@ -245,6 +247,9 @@ class Run implements Disposable {
     ).length
   }
 }
+
+const allRun = ({ workers }: FlowStats): boolean =>
+  workers.every(({ state }) => state === 'running')
 
 const isAtRest = ({ memory, tasks }: FlowStats): boolean =>
   memory.blocksInUse === 0 && tasks.pending === 0
