@@ -41,6 +41,7 @@ export const stepDefaults: {
   readonly retries: number
   readonly handleTimeout: number
   readonly patience: number
+  readonly maxMemory: number
   readonly minQueueSize: number
   readonly queueBatches: number
   readonly isolation: 'process' | 'thread'
@@ -50,6 +51,7 @@ export const stepDefaults: {
   batchTimeout: 0, // ms to wait for a full batch; 0 takes what is there
   concurrency: 1, // batches at once, for async handlers
   handleTimeout: Infinity, // ms
+  maxMemory: Infinity, // bytes of a worker's own
   patience: 30_000, // ms that a batch may take before its worker counts as stuck, without a handleTimeout
   retries: 1, // further runs of a task whose worker died
   minQueueSize: 20, // tasks that may wait in front of the step, at least …

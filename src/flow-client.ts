@@ -3,7 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { AttachFailure, Attachment } from './client/attachment.ts'
 import { Client } from './client/client.ts'
 import { flowDefaults } from './defaults.ts'
-import { InvalidOptionError, InvalidTaskError, StartError, toError } from './errors.ts'
+import {
+  FlowStoppedError,
+  InvalidOptionError,
+  InvalidTaskError,
+  StartError,
+  toError,
+} from './errors.ts'
 import { type FlowHealth, readFlowHealth } from './flow-health.ts'
 import { FlowLog } from './flow-log.ts'
 import {
@@ -230,6 +236,8 @@ export class FlowClient<Task extends BaseTask>
   async #tryAttach(signal: AbortSignal): Promise<void> {
     const attachment = await Attachment.open(this.#address, signal, {
       onStopping: (of) => this.#onFlowStopping(of),
+      onSuspended: (of, why) => this.#onFlowSuspended(of, why),
+      onResumed: (of) => this.#onFlowResumed(of),
       onEnded: (of, why) => this.#onFlowEnded(of, why),
     })
     const { control, welcome } = attachment
@@ -258,6 +266,22 @@ export class FlowClient<Task extends BaseTask>
     if (attachment !== this.#attachment || this.#state !== 'running') return
     this.#enter('starting')
     void this.#client?.whenIdle().then(() => attachment.sayIdle())
+  }
+
+  /** The flow has failed, and goes on starting workers: what is pending fails, what the program holds stays. */
+  #onFlowSuspended(attachment: Attachment, why: string): void {
+    if (attachment !== this.#attachment) return
+    this.#client?.tick()
+    this.#client?.failAll(() => new FlowStoppedError({ cause: new StartError(why) }))
+    if (this.#state !== 'running') return
+    this.#log.flowLost(this.#address, `it has failed for now: ${why}`)
+    this.#enter('starting')
+  }
+
+  #onFlowResumed(attachment: Attachment): void {
+    if (attachment !== this.#attachment || this.#state !== 'starting') return
+    this.#enter('running')
+    this.#log.flowFound(this.#address)
   }
 
   #onFlowEnded(attachment: Attachment, why: string): void {

@@ -40,10 +40,22 @@ export class FlowLog {
     this.#tell('info', origin, `worker ${origin.pid} of step ${origin.step} has taken over`)
   }
 
-  /** The flow has failed, with the death that was one too many. */
+  /** A worker has too much memory of its own and is replaced, or could not be. */
+  recycling(origin: WorkerOrigin, bytes: number, err: Error | undefined): void {
+    const what = `worker ${origin.pid} of step ${origin.step} has ${Math.round(bytes / 2 ** 20)} MiB of its own, more than the step's maxMemory`
+    if (err === undefined) this.#tell('info', { ...origin, bytes }, `${what}: it is being replaced`)
+    else this.#tell('warn', { err, ...origin, bytes }, `${what}, and could not be replaced`)
+  }
+
+  /** The flow has failed, with the death that was one too many; its workers go on being started. */
   failure(error: Error, { step, handler, worker, pid, code, signal }: Death): void {
     const data = { err: error, step, handler, worker, pid, code, signal }
-    this.#tell('error', data, error.message)
+    this.#tell('error', data, `${error.message}; the flow has failed until one is`)
+  }
+
+  /** A flow that had failed runs again. */
+  recovery(step: string): void {
+    this.#tell('info', { step }, `step ${step} has a worker again: the flow runs`)
   }
 
   attached(client: number, pid: number): void {

@@ -16,7 +16,10 @@ import {
   signal,
 } from './options.ts'
 
-/** Where a flow is in its life. `failed`: a step's workers could not be kept alive. */
+/**
+ * Where a flow is in its life. `failed`: a step's workers cannot be kept alive. It goes on starting them, and is `running`
+ * again by itself as soon as one is ready; with `onWorkerDeath: 'stop'` it stays as it is.
+ */
 export type FlowState = 'created' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
 
 /** What a flow emits. */
@@ -96,7 +99,8 @@ export interface FlowOptions {
    */
   readonly logger?: FlowLogger
   /**
-   * What the death of a worker means. `'restart'` (default): it is replaced, and only the tasks that it was handling fail.
+   * What the death of a worker means. `'restart'` (default): it is replaced, and the tasks that it was handling are run
+   * again, by the `retries` of their step.
    * `'stop'`: the flow is `failed`, its other workers are ended, and what is pending fails at once with
    * `FlowStoppedError`, whose `cause` is the `WorkerDiedError`.
    */

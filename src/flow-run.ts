@@ -29,6 +29,13 @@ export interface FlowPlan {
   readonly taskClasses: ReadonlyMap<unknown, number>
 }
 
+export interface RunEvents {
+  /** The run cannot go on, for now or for good; its pending tasks are about to fail. */
+  onFailed(): void
+  /** It can, after all. */
+  onRecovered(): void
+}
+
 /** One run of a flow, from its start to its stop: its memory, its workers, its clients. */
 export class FlowRun {
   readonly control: Control
@@ -40,8 +47,7 @@ export class FlowRun {
   readonly #log: FlowLog
   readonly #output = new OutputLabeller()
 
-  /** @param onFailed - called when the run cannot go on, before its pending tasks fail */
-  constructor(plan: FlowPlan, onFailed: () => void) {
+  constructor(plan: FlowPlan, events: RunEvents) {
     const { options, names } = plan
     const { maxPending, payloadThreshold, spin } = options
     const conditions = plan.steps.map(({ options: { handleCondition } }) => handleCondition)
@@ -52,10 +58,7 @@ export class FlowRun {
     this.#memory = memory
     this.control = control
     this.#log = new FlowLog(options.logger)
-    this.supervisor = this.#makeSupervisor(
-      { memory, shape, conditions, payloadThreshold },
-      onFailed,
-    )
+    this.supervisor = this.#makeSupervisor({ memory, shape, conditions, payloadThreshold }, events)
     this.client = new Client(control, {
       maxPending,
       payloadThreshold,
@@ -105,36 +108,54 @@ export class FlowRun {
     this.#memory.close()
   }
 
+  /** The run has failed for good. */
   #fail(makeError: () => Error): void {
     this.#attachments?.close({ type: 'failed', message: makeError().message })
+    this.#failPending(makeError)
+    void this.supervisor.kill()
+  }
+
+  #failPending(makeError: () => Error): void {
     this.client.tick() // what the workers have said by now counts
     this.client.failAll(makeError)
-    void this.supervisor.kill()
   }
 
   #makeSupervisor(
     shared: ConstructorParameters<typeof Supervisor>[1],
-    onFailed: () => void,
+    events: RunEvents,
   ): Supervisor {
     const log = this.#log
     const isReplaced = this.#plan.options.onWorkerDeath === 'restart'
-    return new Supervisor(this.control, shared, plansOf(this.#plan), {
-      onOutput: ({ step, worker, pid }, stream, written) =>
-        this.#output.write(`${step}#${worker} ${pid}`, stream, written),
-      onLog: (worker, record) => log.worker(worker, record),
-      onRestart: (worker) => log.takeOver(worker),
-      onDeath: (death) => {
-        const cause = log.death(death, { isReplaced })
-        if (isReplaced) return
-        onFailed()
-        this.#fail(() => new FlowStoppedError({ cause }))
+    return new Supervisor(
+      this.control,
+      shared,
+      plansOf(this.#plan),
+      {
+        onOutput: ({ step, worker, pid }, stream, written) =>
+          this.#output.write(`${step}#${worker} ${pid}`, stream, written),
+        onLog: (worker, record) => log.worker(worker, record),
+        onRestart: (worker) => log.takeOver(worker),
+        onDeath: (death) => {
+          const cause = log.death(death, { isReplaced })
+          if (isReplaced) return
+          events.onFailed()
+          this.#fail(() => new FlowStoppedError({ cause }))
+        },
+        onFailed: (error, death) => {
+          log.failure(error, death)
+          events.onFailed()
+          this.#attachments?.suspend(error.message)
+          this.#failPending(() => new StartError(error.message, { cause: error }))
+        },
+        onRecovered: (step) => {
+          log.recovery(step)
+          events.onRecovered()
+          this.#attachments?.resume()
+        },
+        onRecycle: (worker, bytes, error) => log.recycling(worker, bytes, error),
       },
-      onFailed: (error, death) => {
-        log.failure(error, death)
-        onFailed()
-        this.#fail(() => new StartError(error.message, { cause: error }))
-      },
-    })
+      flowDefaults,
+    )
   }
 
   #makeAttachments(conditions: readonly (string | undefined)[]): Attachments | undefined {

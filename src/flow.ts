@@ -288,7 +288,15 @@ export class Flow<Task extends BaseTask>
       options: this.#options,
       taskClasses: this.#taskClasses,
     }
-    const run = (this.#run = new FlowRun(plan, () => this.#enter('failed')))
+    const run = (this.#run = new FlowRun(plan, {
+      // A flow that stops goes on with that.
+      onFailed: () => {
+        if (this.#state !== 'stopping') this.#enter('failed')
+      },
+      onRecovered: () => {
+        if (this.#state === 'failed') this.#enter('running')
+      },
+    }))
     try {
       await run.start(timeout)
       this.#enter('running')

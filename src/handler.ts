@@ -61,7 +61,10 @@ export interface HandlerConstructor<Task extends BaseTask, Args extends readonly
   readonly url: string
   /** The class or classes of tasks that it handles. */
   readonly task: TaskClassOf<BaseTask> | readonly TaskClassOf<BaseTask>[]
-  /** Whether `handle` changes its input in place, or has side effects: then no batch is handled twice. Default false. */
+  /**
+   * Whether `handle` changes its input in place, or has side effects: then no batch is handled twice, neither after an
+   * error nor after the death of its worker. Default false.
+   */
   readonly writesInput?: boolean
 }
 

@@ -32,6 +32,11 @@ export const finiteDuration = (min: number): Rule => ({
   accepts: (value) => isNumber(value) && value >= min && value !== Infinity,
 })
 
+export const bytes: Rule = {
+  expects: 'a number of bytes of at least 1 (Infinity for no limit)',
+  accepts: (value) => isNumber(value) && value >= 1,
+}
+
 export const oneOf = (...values: readonly string[]): Rule => ({
   expects: values.map((value) => `'${value}'`).join(' or '),
   accepts: (value) => values.includes(value as string),

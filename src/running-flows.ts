@@ -20,7 +20,7 @@ export function addRunningFlow(
 
 /** Says that `flow` takes no more tasks. The bodies that are on their way to it fail. */
 export function removeRunningFlow(flow: object): void {
-  running.get(flow)?.uploads.close()
+  running.get(flow)?.uploads.failAll()
   running.delete(flow)
 }
 

@@ -1,7 +1,7 @@
 import { stepDefaults } from './defaults.ts'
 import { InvalidHandlerError, InvalidOptionError } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
-import { checkOptions, duration, integer, list, object, oneOf, text } from './options.ts'
+import { bytes, checkOptions, duration, integer, list, object, oneOf, text } from './options.ts'
 import type { ResourceLimits } from './runtime/worker-handle.ts'
 import type { BaseTask, TaskClassOf } from './task.ts'
 
@@ -36,6 +36,12 @@ export interface FlowStepOptions<Task extends BaseTask> {
    */
   readonly handleTimeout?: number
   /**
+   * Bytes of memory of its own (models and leaks, not the flow's shared memory) beyond which a worker is replaced between
+   * batches: another becomes ready beside it, then it ends. No task fails. Looked at after batches, once a second at most. A
+   * thread can only tell its JavaScript heap and buffers. Default: no limit.
+   */
+  readonly maxMemory?: number
+  /**
    * How often a task is run again, each time alone, when the worker that was handling it has died; one whose worker dies in
    * the last of these runs too fails with `PoisonedTaskError`. Default 1. With 0 it fails with `WorkerDiedError` at once, as
    * do the tasks of a handler that says `static readonly writesInput = true`. Tasks that were only gathered always go back.
@@ -67,6 +73,7 @@ const rules = {
   isolation: oneOf('process', 'thread'),
   concurrency: integer(1, 1024),
   handleTimeout: duration(1),
+  maxMemory: bytes,
   retries: integer(0, 100),
   execArgv: list,
   env: object,
@@ -85,6 +92,7 @@ export interface ResolvedStep {
   readonly isolation: 'process' | 'thread'
   readonly concurrency: number
   readonly handleTimeout: number
+  readonly maxMemory: number
   readonly retries: number
   readonly execArgv: readonly string[] | undefined
   readonly env: Readonly<Record<string, string>> | undefined
@@ -138,6 +146,7 @@ export class FlowStep<in Task extends BaseTask, Args extends readonly unknown[] 
       isolation: given.isolation ?? stepDefaults.isolation,
       concurrency: given.concurrency ?? stepDefaults.concurrency,
       handleTimeout: given.handleTimeout ?? stepDefaults.handleTimeout,
+      maxMemory: given.maxMemory ?? stepDefaults.maxMemory,
       retries: given.retries ?? stepDefaults.retries,
       execArgv: given.execArgv,
       env: given.env,

@@ -24,6 +24,10 @@ export class AttachFailure extends Error {
 export interface AttachmentEvents {
   /** The flow takes no new tasks. */
   onStopping(attachment: Attachment): void
+  /** The flow can do nothing for now. */
+  onSuspended(attachment: Attachment, why: string): void
+  /** It can again. */
+  onResumed(attachment: Attachment): void
   /** The flow has ended: orderly, by failing, or without a word. Called once. */
   onEnded(attachment: Attachment, why: string): void
 }
@@ -108,6 +112,12 @@ export class Attachment {
             if (attachment === undefined) return
             attachment.isStopping = true
             events.onStopping(attachment)
+            break
+          case 'suspended':
+            if (attachment !== undefined) events.onSuspended(attachment, message.message)
+            break
+          case 'resumed':
+            if (attachment !== undefined) events.onResumed(attachment)
             break
           case 'stopped':
             lastWord = 'it was stopped'

@@ -156,10 +156,15 @@ export class Uploads implements UploadHost {
     this.#deadlines.run()
   }
 
+  /** Fails every body on its way. */
+  failAll(): void {
+    for (const upload of this.#arriving.keys()) upload.fail(stopped())
+  }
+
   /** Fails every body on its way, and takes no more. */
   close(): void {
     this.#closed = true
-    for (const upload of this.#arriving.keys()) upload.fail(stopped())
+    this.failAll()
     this.#deadlines.stop()
     this.#memory.close()
   }

@@ -109,6 +109,20 @@ export class Attachments {
     this.#early.clear()
   }
 
+  /** The flow can do nothing for now: its clients are told, and who comes has to wait. */
+  suspend(message: string): void {
+    if (this.#state !== 'open') return
+    this.#state = 'starting'
+    this.#tell({ type: 'suspended', message })
+  }
+
+  /** It can again. */
+  resume(): void {
+    if (this.#state !== 'starting') return
+    this.#tell({ type: 'resumed' })
+    this.open()
+  }
+
   /** Tells every client that no new tasks are taken, and resolves once none has any pending. */
   drain(): Promise<void> {
     this.#state = 'closing'

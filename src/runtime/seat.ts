@@ -25,6 +25,8 @@ export interface StepPlan extends SpawnOptions {
   readonly concurrency: number
   /** Milliseconds that `handle` may take. */
   readonly handleTimeout: number
+  /** Bytes of its own beyond which a worker is replaced. */
+  readonly maxMemory: number
   /** Milliseconds that it may take until the worker counts as stuck. */
   readonly patience: number
   /** How often a task may be run again after the death of its worker. */
@@ -53,6 +55,8 @@ export interface SeatEvents {
   onLog(origin: WorkerOrigin, record: LogRecord): void
   /** The worker has finished its start. */
   onReady(seat: Seat): void
+  /** The worker has more memory of its own than its step's `maxMemory`. */
+  onOutgrown(seat: Seat, origin: WorkerOrigin, bytes: number): void
   /** A worker that has replaced another one is ready. */
   onRestart(origin: WorkerOrigin): void
   /** The worker has ended; `wasReady` says whether it had finished its start. */
@@ -90,7 +94,6 @@ export class Seat {
   readonly #shared: SharedPlan
   readonly #events: SeatEvents
   #plan: StepPlan
-  /** What the worker is called among those of its step. */
   #index = 0
   #handle: WorkerHandle | undefined
   #isReady = false
@@ -120,8 +123,18 @@ export class Seat {
     return this.#plan
   }
 
+  /** What the worker is called among those of its step. */
+  get index(): number {
+    return this.#index
+  }
+
   get isEmpty(): boolean {
     return this.#handle === undefined
+  }
+
+  /** Whether its worker has finished its start. */
+  get isReady(): boolean {
+    return this.#isReady
   }
 
   /** Whether the worker that was here last was ended by force. */
@@ -175,6 +188,7 @@ export class Seat {
       batchTimeout: plan.batchTimeout,
       concurrency: plan.concurrency,
       handleTimeout: plan.handleTimeout,
+      maxMemory: plan.maxMemory,
       payloadThreshold,
       spin: plan.spin,
     }
@@ -229,12 +243,15 @@ export class Seat {
       case 'ready':
         this.#isReady = true
         this.#failedStarts = 0
-        this.#events.onReady(this)
         if (this.#restarts > 0) this.#events.onRestart(this.#originOf(handle))
+        this.#events.onReady(this)
         this.start?.ready(this)
         return
       case 'log':
         this.#events.onLog(this.#originOf(handle), message)
+        return
+      case 'outgrown':
+        this.#events.onOutgrown(this, this.#originOf(handle), message.bytes)
         return
       case 'fatal':
         this.#error ??= decodeError(message.report)

@@ -1,6 +1,7 @@
 import { StartError } from '../errors.ts'
 import type { Control } from '../transport/control.ts'
 import { HangWatch } from './hang-watch.ts'
+import type { WorkerOrigin } from '../transport/protocol.ts'
 import { recoverWorker } from './recovery.ts'
 import {
   type Death,
@@ -12,11 +13,15 @@ import {
 } from './seat.ts'
 import { StartTogether } from './start-together.ts'
 
-export interface SupervisorEvents extends Omit<SeatEvents, 'onExit' | 'onReady'> {
+export interface SupervisorEvents extends Omit<SeatEvents, 'onExit' | 'onReady' | 'onOutgrown'> {
+  /** A worker with too much memory of its own is about to be replaced; `error` says why it could not be. */
+  onRecycle(origin: WorkerOrigin, bytes: number, error: Error | undefined): void
   /** A worker has ended that nobody had asked to. */
   onDeath(death: Death): void
-  /** A step cannot be kept alive: its workers die before they are ready, again and again. */
+  /** A step cannot be kept alive: its workers die before they are ready, again and again. They go on being started. */
   onFailed(error: Error, death: Death): void
+  /** Every step has a worker again, the last of them this one. */
+  onRecovered(step: string): void
 }
 
 /** Milliseconds that the halves of a reload may take. */
@@ -25,7 +30,7 @@ export interface ReloadTimes {
   readonly drainTimeout: number
 }
 
-/** Restarts in a row that end before the worker is ready, until the supervisor gives the step up. */
+/** Restarts in a row that end before the worker is ready, until a step that has no other is given up. */
 const MAX_FAILED_STARTS = 5
 /** Milliseconds to wait for workers that were ended by force: a stuck thread never ends. */
 const LAST_GRACE = 5_000
@@ -35,12 +40,15 @@ export class Supervisor {
   readonly #control: Control
   readonly #plans: StepPlan[]
   readonly #events: SupervisorEvents
+  readonly #recycleTimes: ReloadTimes
   readonly #seats: readonly Seat[]
   readonly #deathCauses: (Error | undefined)[] = []
   /** Called whenever a worker has ended. */
   readonly #onGone = new Set<() => void>()
   readonly #hangs: HangWatch<Seat>
   readonly #reloads = new Map<number, Promise<void>>()
+  /** Steps that cannot be kept alive. */
+  readonly #down = new Set<number>()
   #lost = 0
   #stopping = false
   #closed = false
@@ -50,15 +58,18 @@ export class Supervisor {
     shared: SharedPlan,
     plans: readonly StepPlan[],
     events: SupervisorEvents,
+    recycleTimes: ReloadTimes,
   ) {
     this.#control = control
     this.#plans = [...plans]
     this.#events = events
+    this.#recycleTimes = recycleTimes
     const seatEvents: SeatEvents = {
       onOutput: (origin, stream, text) => events.onOutput(origin, stream, text),
       onLog: (origin, record) => events.onLog(origin, record),
       onRestart: (origin) => events.onRestart(origin),
       onReady: (seat) => this.#onReady(seat),
+      onOutgrown: (seat, origin, bytes) => this.#recycle(seat, origin, bytes),
       onExit: (seat, death, wasReady) => this.#onExit(seat, death, wasReady),
     }
     this.#seats = plans.flatMap((plan, step) =>
@@ -81,7 +92,9 @@ export class Supervisor {
   /** Starts all workers at once and waits until each is ready. After a failure, or past `timeout`, none is left. */
   async start(timeout: number): Promise<void> {
     try {
-      const seats = this.#plans.flatMap((plan, step) => this.#take(step, plan))
+      const seats = this.#plans.flatMap((plan, step) => {
+        return this.#take(step, plan, [...Array(plan.nprocs).keys()])
+      })
       await this.#startTogether(seats, timeout)
     } catch (error) {
       await this.kill()
@@ -105,10 +118,29 @@ export class Supervisor {
    * finish their batches and end. When they cannot start, the present ones go on, and this rejects.
    */
   reload(step: number, args: readonly unknown[] | undefined, times: ReloadTimes): Promise<void> {
+    return this.#inTurn(step, () => this.#reload(step, args, times))
+  }
+
+  /** Replacements of a step's workers come one after another: there are spare seats for one generation. */
+  #inTurn(step: number, replace: () => Promise<void>): Promise<void> {
     const former = this.#reloads.get(step) ?? Promise.resolve()
-    const reload = former.catch(() => undefined).then(() => this.#reload(step, args, times))
-    this.#reloads.set(step, reload)
-    return reload
+    const replacement = former.catch(() => undefined).then(replace)
+    this.#reloads.set(step, replacement)
+    return replacement
+  }
+
+  /** Replaces a worker that has grown too large by another, which becomes ready beside it. */
+  #recycle(seat: Seat, origin: WorkerOrigin, bytes: number): void {
+    const { step, plan } = seat
+    this.#inTurn(step, async () => {
+      // It may have died or been replaced for other reasons meanwhile.
+      if (this.#stopping || seat.use !== 'working' || !seat.isReady) return
+      if (seat.report().pid !== origin.pid) return
+      this.#events.onRecycle(origin, bytes, undefined)
+      await this.#replace([seat], plan, this.#recycleTimes)
+    }).catch((error: unknown) => {
+      if (!this.#stopping) this.#events.onRecycle(origin, bytes, error as Error) // a StartError
+    })
   }
 
   /** Asks every worker to finish its batch and end, and ends by force those that have not within `timeout`. */
@@ -153,33 +185,49 @@ export class Supervisor {
   async #reload(
     step: number,
     args: readonly unknown[] | undefined,
-    { startTimeout, drainTimeout }: ReloadTimes,
+    times: ReloadTimes,
   ): Promise<void> {
     const present = this.#seats.filter((seat) => seat.step === step && seat.use === 'working')
     const { handler, ...rest } = this.#plans[step]!
     const plan = { ...rest, handler: { ...handler, args: args ?? handler.args } }
-    const next = this.#take(step, plan)
+    await this.#replace(present, plan, times, () => {
+      this.#plans[step] = plan
+    })
+  }
+
+  /** Starts as many other workers of a step; once they are ready, the present ones finish and end. */
+  async #replace(
+    present: readonly Seat[],
+    plan: StepPlan,
+    { startTimeout, drainTimeout }: ReloadTimes,
+    onReady?: () => void,
+  ): Promise<void> {
+    const next = this.#take(
+      present[0]!.step,
+      plan,
+      present.map(({ index }) => index),
+    )
     try {
       await this.#startTogether(next, startTimeout)
     } catch (error) {
       await this.#retire(next, drainTimeout)
       throw error
     }
-    this.#plans[step] = plan
+    onReady?.()
     await this.#retire(present, drainTimeout)
   }
 
-  /** Spare seats for all workers of a step. */
-  #take(step: number, plan: StepPlan): Seat[] {
+  /** Spare seats for workers of a step with these indexes. */
+  #take(step: number, plan: StepPlan, indexes: readonly number[]): Seat[] {
     const spare = this.#seats.filter((seat) => seat.step === step && seat.use === 'spare')
     if (this.#stopping) throw new StartError('the flow is stopping')
-    if (spare.length < plan.nprocs) {
+    if (spare.length < indexes.length) {
       throw new StartError(
         `step ${plan.name} has no place for new workers: former ones are stuck and cannot be ended`,
       )
     }
-    const taken = spare.slice(0, plan.nprocs)
-    taken.forEach((seat, index) => seat.take(plan, index))
+    const taken = spare.slice(0, indexes.length)
+    taken.forEach((seat, position) => seat.take(plan, indexes[position]!))
     return taken
   }
 
@@ -228,6 +276,8 @@ export class Supervisor {
 
   #onReady(seat: Seat): void {
     this.#control.vitals.setLive(seat.actor, seat.plan.patience)
+    if (this.#down.delete(seat.step) && this.#down.size === 0)
+      this.#events.onRecovered(seat.plan.name)
   }
 
   #onExit(seat: Seat, exit: Omit<Death, 'handleTimeout'>, wasReady: boolean): void {
@@ -261,12 +311,18 @@ export class Supervisor {
     this.#events.onDeath(death)
     // The flow may have been stopped on account of it.
     if (this.#stopping || wasRetiring) return
-    if (!wasReady && seat.failedStarts + 1 >= MAX_FAILED_STARTS) this.#giveUp(seat, death)
-    else seat.restart(wasReady)
+    seat.restart(wasReady)
+    this.#lookDown(seat.step, death)
   }
 
-  #giveUp({ failedStarts }: Seat, death: Death): void {
-    const what = `step ${death.step} cannot be kept alive: ${failedStarts + 1} restarts in a row ended before the worker was ready`
+  /** Gives a step up of which no worker is ready, and one could not be started again and again. */
+  #lookDown(step: number, death: Death): void {
+    const seats = this.#seats.filter((seat) => seat.step === step && seat.use === 'working')
+    const failedStarts = Math.max(...seats.map((seat) => seat.failedStarts))
+    if (failedStarts < MAX_FAILED_STARTS || seats.some(({ isReady }) => isReady)) return
+    if (this.#down.has(step)) return
+    this.#down.add(step)
+    const what = `step ${death.step} cannot be kept alive: ${failedStarts} restarts in a row ended before the worker was ready`
     this.#events.onFailed(new StartError(what, { cause: death.error }), death)
   }
 }

@@ -45,6 +45,9 @@ export type FlowMessage =
   /** The last worker has ended. */
   | { readonly type: 'stopped' }
   | { readonly type: 'failed'; readonly message: string }
+  /** It can do nothing for now: what is pending fails, and nothing is taken until `resumed`. */
+  | { readonly type: 'suspended'; readonly message: string }
+  | { readonly type: 'resumed' }
 
 /** What a client says to its flow. */
 export type ClientMessage =

@@ -23,6 +23,8 @@ export interface WorkerInit {
   readonly concurrency: number
   /** Milliseconds that `handle` may take. */
   readonly handleTimeout: number
+  /** Bytes of its own beyond which the worker is to be replaced. */
+  readonly maxMemory: number
   readonly payloadThreshold: number
   /** Milliseconds to look for work before going to sleep; 0 never. */
   readonly spin: number
@@ -86,5 +88,7 @@ export type WorkerMessage =
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly failure: StartFailure; readonly report: Uint8Array }
   | ({ readonly type: 'log' } & LogRecord)
+  /** The worker has more memory of its own than it may. */
+  | { readonly type: 'outgrown'; readonly bytes: number }
   /** The error that nobody has caught, and of which the worker is about to die. */
   | { readonly type: 'fatal'; readonly report: Uint8Array }

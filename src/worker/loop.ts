@@ -9,6 +9,7 @@ import { Batcher, type Claim } from './batcher.ts'
 import type { Company } from './company.ts'
 import { Delivery } from './delivery.ts'
 import type { FailureLog } from './log.ts'
+import type { MemoryLimit } from './memory-limit.ts'
 import type { LoopPulse } from './pulse.ts'
 import type { Sleeper } from './sleeper.ts'
 
@@ -31,6 +32,7 @@ export interface LoopOptions {
   /** Longest spin in milliseconds. */
   readonly spin: number
   readonly pulse?: LoopPulse
+  readonly memoryLimit?: MemoryLimit | undefined
 }
 
 /** Lets the event loop turn at least this often, in milliseconds. */
@@ -118,6 +120,7 @@ export class StepLoop {
     const queue = this.#control.queues[step]!
     let lastTurn = clock.now()
     while (!this.#stopping) {
+      this.#options.memoryLimit?.look(this.#deliveredAt)
       if (company !== undefined) await company.join()
       const exclusive = batchSize > 1
       let hasWaited = false

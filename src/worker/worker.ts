@@ -12,6 +12,7 @@ import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
 import { type Send, WorkerLog } from './log.ts'
 import { StepLoop } from './loop.ts'
+import { MemoryLimit, ownMemory } from './memory-limit.ts'
 import { Pulse } from './pulse.ts'
 import { Sleeper } from './sleeper.ts'
 
@@ -91,8 +92,24 @@ async function main(
     fail('start', error)
     return
   }
+  const isThread = init.parentPid === undefined
+  const { maxMemory } = init
+  const bytes = maxMemory === Infinity ? 0 : ownMemory(isThread)
+  if (bytes > maxMemory) {
+    const what = `its worker has ${bytes} bytes of its own before its first task, more than the step's maxMemory of ${maxMemory}`
+    fail('start', new Error(what))
+    return
+  }
+  const memoryLimit =
+    maxMemory === Infinity
+      ? undefined
+      : new MemoryLimit(
+          maxMemory,
+          () => ownMemory(isThread),
+          (grown) => port.send({ type: 'outgrown', bytes: grown }),
+        )
   const sleeper = new Sleeper(control, init.memory.ownBell)
-  const loops = startLoops(init, control, handler, log, sleeper)
+  const loops = startLoops(init, control, handler, log, sleeper, memoryLimit)
   onRunning(() => {
     stopping.abort()
     for (const loop of loops) loop.stop()
@@ -111,6 +128,7 @@ function startLoops(
   handler: LoadedHandler,
   log: WorkerLog,
   sleeper: Sleeper,
+  memoryLimit: MemoryLimit | undefined,
 ): StepLoop[] {
   const callers = new Callers(control)
   const makers = init.taskClasses.map((index) => {
@@ -146,6 +164,7 @@ function startLoops(
         batchTimeout: init.batchTimeout,
         spin: init.spin,
         pulse: pulse.ofLoop(),
+        memoryLimit,
       },
       new FieldEncoder({ payloadThreshold: init.payloadThreshold }),
       new FieldDecoder(),

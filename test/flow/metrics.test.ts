@@ -193,7 +193,7 @@ describeIsolations('metrics', (isolation) => {
   test('survive the death of a worker', async () => {
     const journal = new Journal()
     await using flow = await started(
-      new Flow([new FlowStep(First, { isolation, batchSize: 4 })], { logger: journal }),
+      new Flow([new FlowStep(First, { isolation, batchSize: 4, retries: 0 })], { logger: journal }),
     )
     await process(flow, 10)
     const before = flow.metrics()

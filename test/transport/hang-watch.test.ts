@@ -88,10 +88,9 @@ describe('the watch over handlers', () => {
         () => pulse.begin(0),
         () => watch.look(),
       )
-      if (flow.control.vitals.busySince(workerActor(flow.shape, 0, 0)) !== undefined) {
-        watch.onBell()
-        expect(isWatching()).toBe(true)
-      }
+      const isBusy = flow.control.vitals.busySince(workerActor(flow.shape, 0, 0)) !== undefined
+      watch.onBell()
+      expect(isWatching()).toBe(isBusy)
       flow.close()
     })
     expect(steps).toBeGreaterThan(4)
@@ -150,19 +149,20 @@ test('a worker with several batches has been busy since the oldest of them began
   flow.close()
 })
 
+/** A flow of which every worker is ready, and has 50 ms for a batch. */
+function readyFlow(): { flow: SmallFlow; pulses: LoopPulse[] } {
+  const flow = new SmallFlow()
+  const pulses = [0, 1, 2].map((worker) => {
+    const actor = worker < 2 ? workerActor(flow.shape, 0, worker) : workerActor(flow.shape, 1, 0)
+    flow.control.vitals.setLive(actor, 50)
+    return new Pulse(flow.attach(actor), false).ofLoop()
+  })
+  return { flow, pulses }
+}
+
 describe('the health of a flow', () => {
   const names = ['first', 'second']
   const healthOf = (flow: SmallFlow) => readFlowHealth(flow.control, 'running', names)
-
-  function readyFlow(): { flow: SmallFlow; pulses: LoopPulse[] } {
-    const flow = new SmallFlow()
-    const pulses = [0, 1, 2].map((worker) => {
-      const actor = worker < 2 ? workerActor(flow.shape, 0, worker) : workerActor(flow.shape, 1, 0)
-      flow.control.vitals.setLive(actor, 50)
-      return new Pulse(flow.attach(actor), false).ofLoop()
-    })
-    return { flow, pulses }
-  }
 
   test('is good while every step has a worker that waits or gets on', () => {
     const { flow, pulses } = readyFlow()

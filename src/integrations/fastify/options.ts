@@ -35,14 +35,17 @@ export interface PluginOptions {
    * flows stopped by force. Default 10,000.
    */
   readonly closeTimeout?: number
-  /** Closes the application and ends the program with exit code 1 when a flow cannot start or has failed. Default true. */
+  /**
+   * Closes the application and ends the program with exit code 1 when a flow cannot start or has failed. Default true. With
+   * false, a flow that recovers serves again.
+   */
   readonly exitOnFail?: boolean
   /**
    * Closes the application and ends the program at these signals: `true` for SIGINT and SIGTERM. Default false: signals
    * are yours to handle.
    */
   readonly closeOnSignals?: boolean | readonly NodeJS.Signals[]
-  /** Path of the route that answers 503 once a flow has failed, and 200 else; false for none. Default `/health/live`. */
+  /** Path of the route that answers 503 while a flow has failed, and 200 else; false for none. Default `/health/live`. */
   readonly liveness?: string | false
   /**
    * Path of the route that answers 200 while all flows are ready by their `health()`, and 503 with the reasons else; false
