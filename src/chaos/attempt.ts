@@ -26,12 +26,14 @@ export interface Scene {
   readonly seenWorkers: Set<number>
   /** What is on the way. */
   readonly underWay: Set<Plan>
+  /** How often the flow was `failed` for a while, since a step's workers had been killed while they started. */
+  outages: number
   /** Whether workers may be dying, by a kill or by another task. */
   isStormy: boolean
 }
 
 /** Whether a task may end with this error, by what it is and what is done to it. */
-function allows({ service, isStormy }: Scene, plan: Plan, code: string): boolean {
+function allows({ service, isStormy, outages }: Scene, plan: Plan, code: string): boolean {
   const isForeign = service.makeHarmful === undefined // nobody knows what its handlers do, and what its steps say
   switch (code) {
     case 'AQ_TIMEOUT':
@@ -45,6 +47,9 @@ function allows({ service, isStormy }: Scene, plan: Plan, code: string): boolean
       return isStormy
     case 'AQ_HANDLE_TIMEOUT':
       return plan.harm === 'hang' || isForeign
+    case 'AQ_START_FAILED': // what was pending in an outage; in another process:
+    case 'AQ_STOPPED':
+      return isStormy && outages > 0
     case 'AQ_WORKER_DIED':
       return isStormy && isForeign
     default:

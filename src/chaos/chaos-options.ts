@@ -28,7 +28,10 @@ export interface ChaosOptions {
   readonly inFlight?: number
   /** Repeats the schedule of tasks, kills and harm; not how they interleave. Default: any. */
   readonly seed?: number
-  /** Seconds without a single outcome after which what is pending counts as lost. Default 30. */
+  /**
+   * Seconds without a single outcome after which what is pending counts as lost, and in which everything must run again
+   * after the storm. Default 30.
+   */
   readonly grace?: number
   /** Called some ten times a second. */
   readonly onProgress?: (progress: ChaosProgress) => void

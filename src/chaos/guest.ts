@@ -29,6 +29,7 @@ const scene: Scene = {
   latency: undefined,
   seenWorkers: new Set(),
   underWay: new Set(),
+  outages: 1, // for all that it knows
   isStormy: true,
 }
 

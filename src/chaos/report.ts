@@ -52,6 +52,8 @@ export interface ChaosReport {
 
   /** Workers that were started in the place of others. */
   readonly restarts: number
+  /** How often the flow was `failed`, since all workers of a step were killed again and again before they were ready. */
+  readonly outages: number
   /** Until all workers ran again, from the storm's end. */
   readonly recoveryMs: number
   /** Of completed tasks. */

@@ -26,8 +26,6 @@ const WINDOWS = 15
 const WARM_UP = 3
 /** The share of the time after which there are no more of them, on a machine that has become slow. */
 const LONGEST = 0.25
-/** Milliseconds in which all workers must run again. */
-const RECOVERY = 60_000
 const LOOK_EVERY = 10
 
 /**
@@ -100,10 +98,14 @@ class Run implements Disposable {
       latency: undefined,
       seenWorkers: new Set(),
       underWay: new Set(),
+      outages: 0,
       isStormy: false,
     })
     this.#scene = sceneOf(flow)
     this.#spared = spared && sceneOf(spared)
+    flow.on('state', (state) => {
+      if (state === 'failed') this.#scene.outages++
+    })
     this.#victims = new Victims(flow)
     this.#watch = new Watch(flow, this.#scene.ledger, settings.grace * 1000, (stats) =>
       this.#onLook(stats),
@@ -152,6 +154,7 @@ class Run implements Disposable {
       strayProcesses: this.#victims.strays().length,
       state: scene.flow.state,
       restarts: restartsOf(stats),
+      outages: scene.outages,
       recoveryMs,
       p50Ms: phasesOf((phase) => this.#latency[phase].percentile(50) / 1000),
       p99Ms: phasesOf((phase) => this.#latency[phase].percentile(99) / 1000),
@@ -186,16 +189,17 @@ class Run implements Disposable {
     this.#enter('rest')
     const { flow } = this.#scene
     const start = performance.now()
+    const grace = this.#settings.grace * 1000
     const until = async (is: (stats: FlowStats) => boolean, within: number): Promise<void> => {
       const end = performance.now() + within
       while (!is(flow.stats()) && performance.now() < end) {
-        if (this.#settings.signal.aborted || flow.state !== 'running') return
+        if (this.#settings.signal.aborted) return
         await delay(LOOK_EVERY)
       }
     }
-    await until(allRun, RECOVERY)
+    await until((stats) => this.#victims.areGone(stats.workers) && allRun(stats), grace)
     const took = performance.now() - start
-    await until(isAtRest, this.#settings.grace * 1000)
+    await until(isAtRest, grace)
     return took
   }
 

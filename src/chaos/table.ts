@@ -17,6 +17,11 @@ export function toTable(report: ChaosReport): string {
       report.restarts,
       `all workers ran again ${report.recoveryMs.toFixed(0)} ms after the storm`,
     ],
+    [
+      'outages',
+      report.outages,
+      'a step’s workers were killed again and again before they were ready',
+    ],
     ['admitted', report.admitted],
     ['  completed', report.completed],
     ['  failed', report.failed, codes.join(', ')],

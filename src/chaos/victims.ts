@@ -9,7 +9,8 @@ export class Victims {
   readonly #flow: Flow<BaseTask>
   /** Of all workers that were ever seen. */
   readonly #pids = new Set<number>()
-  readonly #killed = new Set<number>()
+  /** Those that were killed and whose death the flow has not reported yet. */
+  readonly #dying = new Set<number>()
 
   constructor(flow: Flow<BaseTask>) {
     this.#flow = flow
@@ -17,10 +18,10 @@ export class Victims {
 
   /** Kills a worker of the flow, whatever it is doing; false when there is none to kill. */
   killOne(random: Random): boolean {
-    const living = this.look().filter(({ pid }) => !this.#killed.has(pid))
+    const living = this.look().filter(({ pid }) => !this.#dying.has(pid))
     if (living.length === 0) return false
     const { pid } = living[integerOf(random, 0, living.length)]!
-    this.#killed.add(pid)
+    this.#dying.add(pid)
     return kill(pid, 'SIGKILL')
   }
 
@@ -34,8 +35,16 @@ export class Victims {
     const living = workers.filter(
       ({ pid, state }) => state !== 'dead' && pid > 0 && pid !== process.pid,
     )
-    for (const { pid } of living) this.#pids.add(pid)
+    const pids = new Set(living.map(({ pid }) => pid))
+    for (const pid of pids) this.#pids.add(pid)
+    for (const pid of this.#dying) if (!pids.has(pid)) this.#dying.delete(pid)
     return living
+  }
+
+  /** Whether the flow knows of each worker that was killed; that may take a moment on a busy machine. */
+  areGone(workers: readonly WorkerStats[]): boolean {
+    this.see(workers)
+    return this.#dying.size === 0
   }
 
   /** Workers that live and that the flow does not know any more. */
