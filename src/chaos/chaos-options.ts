@@ -16,7 +16,10 @@ export interface ChaosProgress {
 export interface ChaosOptions {
   /** What all of it takes, about; a little more than half of it is the storm. Default 60. */
   readonly seconds?: number
-  /** Workers killed from outside, at moments spread over the storm. Default 200. */
+  /**
+   * Workers killed from outside, at moments spread over the storm; a kill waits while less than half of the workers run.
+   * Default 200.
+   */
   readonly kills?: number
   /** Web processes killed that are clients of the flow. Default a twentieth of the kills; for the library's own service. */
   readonly guestKills?: number

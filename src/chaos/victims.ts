@@ -16,21 +16,21 @@ export class Victims {
     this.#flow = flow
   }
 
-  /** Kills a worker of the flow, whatever it is doing; false when there is none to kill. */
+  /**
+   * Kills a worker of the flow, whatever it is doing; false when less than half of them run: where nothing is done any
+   * more, a death is nothing.
+   */
   killOne(random: Random): boolean {
-    const living = this.look().filter(({ pid }) => !this.#dying.has(pid))
-    if (living.length === 0) return false
+    const { workers } = this.#flow.stats()
+    const living = this.see(workers).filter(({ pid }) => !this.#dying.has(pid))
+    const running = living.filter(({ state }) => state === 'running')
+    if (running.length < workers.length / 2) return false
     const { pid } = living[integerOf(random, 0, living.length)]!
     this.#dying.add(pid)
     return kill(pid, 'SIGKILL')
   }
 
-  /** The workers that are processes of their own and alive. */
-  look(): WorkerStats[] {
-    return this.see(this.#flow.stats().workers)
-  }
-
-  /** The same of what somebody else has looked at. A thread has the pid of this process. */
+  /** The workers that are processes of their own and alive. A thread has the pid of this process. */
   see(workers: readonly WorkerStats[]): WorkerStats[] {
     const living = workers.filter(
       ({ pid, state }) => state !== 'dead' && pid > 0 && pid !== process.pid,
@@ -49,7 +49,7 @@ export class Victims {
 
   /** Workers that live and that the flow does not know any more. */
   strays(): number[] {
-    const known = new Set(this.look().map(({ pid }) => pid))
+    const known = new Set(this.see(this.#flow.stats().workers).map(({ pid }) => pid))
     return [...this.#pids].filter((pid) => !known.has(pid) && kill(pid, 0))
   }
 }
