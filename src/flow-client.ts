@@ -141,8 +141,9 @@ export class FlowClient<Task extends BaseTask>
   /**
    * Has a task handled and resolves with the same task, filled in.
    *
-   * @throws TaskTimeoutError, TaskCancelledError, HandlerError, WorkerDiedError, QueueFullError, NotRunningError,
-   *   CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError, FlowStoppedError
+   * @throws TaskTimeoutError, TaskCancelledError, HandlerError, WorkerDiedError, PoisonedTaskError, HandlerTimeoutError,
+   *   QueueFullError, NotRunningError, CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError,
+   *   FlowStoppedError, StartError
    */
   process<T extends Task>(task: T, options: ProcessOptions = NO_OPTIONS): Promise<T> {
     return processTask(this.#client, this.#state, this.#taskClasses, task, options)
@@ -244,6 +245,7 @@ export class FlowClient<Task extends BaseTask>
     try {
       // It may have said so together with its welcome.
       if (attachment.isStopping) throw new AttachFailure('it is stopping', false)
+      if (attachment.isSuspended) throw new AttachFailure('it has failed for now', false)
       this.#taskClasses = numbersOf(this.#known, welcome)
     } catch (error) {
       attachment.close()

@@ -123,8 +123,9 @@ export class Flow<Task extends BaseTask>
   /**
    * Has a task handled and resolves with the same task, filled in.
    *
-   * @throws TaskTimeoutError, TaskCancelledError, HandlerError, WorkerDiedError, QueueFullError, NotRunningError,
-   *   CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError, FlowStoppedError
+   * @throws TaskTimeoutError, TaskCancelledError, HandlerError, WorkerDiedError, PoisonedTaskError, HandlerTimeoutError,
+   *   QueueFullError, NotRunningError, CodecError, PayloadTooLargeError, OutOfMemoryError, InvalidTaskError,
+   *   FlowStoppedError, StartError
    */
   process<T extends Task>(task: T, options: ProcessOptions = NO_OPTIONS): Promise<T> {
     return processTask(this.#run?.client, this.#state, this.#taskClasses, task, options)

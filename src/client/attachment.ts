@@ -38,6 +38,8 @@ export class Attachment {
   readonly control: Control
   /** Whether the flow takes no new tasks. */
   isStopping = false
+  /** Whether the flow can do nothing for now. */
+  isSuspended = false
   readonly #socket: Socket
   readonly #payloads: Mapping
   readonly #controlMapping: Mapping
@@ -114,10 +116,14 @@ export class Attachment {
             events.onStopping(attachment)
             break
           case 'suspended':
-            if (attachment !== undefined) events.onSuspended(attachment, message.message)
+            if (attachment === undefined) return
+            attachment.isSuspended = true
+            events.onSuspended(attachment, message.message)
             break
           case 'resumed':
-            if (attachment !== undefined) events.onResumed(attachment)
+            if (attachment === undefined) return
+            attachment.isSuspended = false
+            events.onResumed(attachment)
             break
           case 'stopped':
             lastWord = 'it was stopped'

@@ -7,6 +7,9 @@ export interface Watched {
   readonly handleTimeout: number
 }
 
+/** A timer of Node's that is given more fires at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
 /**
  * Finds workers that have been in `handle` for longer than they may. Its timer runs only while one of them is busy: the
  * first that becomes busy rings.
@@ -48,7 +51,8 @@ export class HangWatch<Worker extends Watched> {
     }
     clearTimeout(this.#timer)
     if (next === Infinity || this.#control.isClockManual) return
-    this.#timer = setTimeout(() => this.look(), Math.max(0, Math.ceil(next - this.#now())))
+    const delay = Math.min(Math.max(0, Math.ceil(next - this.#now())), LONGEST_TIMER)
+    this.#timer = setTimeout(() => this.look(), delay)
     this.#timer.unref() // the workers keep the program alive
   }
 

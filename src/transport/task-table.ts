@@ -16,13 +16,15 @@ import { GENERATION_MASK } from './ring.ts'
  *    ▲ ▲                 │ ▲ │              │  │                │ │
  *    │ └─── withdraw ────┘ │ └──────────────│──│── hand over ───┘ │
  *    ├───── withdraw ──────│────────────────┘  │                  │
- *    │                     └─── put back ──────┘                  │ finish
+ *    │                     ├─── put back ──────┘                  │ finish
+ *    │                     └─── run again after a death ──────────┤
  *    └───────────────────────── collect ────────────── DONE ◀─────┘
  * ```
  *
  * - FREE: the client alone uses the slot. QUEUED: anyone of the step may claim it; `actor` is who put it there, so that
  *   a death between this word and the ring's cell can be made good. CLAIMED and RUNNING: `actor` is the worker.
  *   DONE: `actor` is who finished it; the client alone collects it.
+ * - What a dead worker had is put back, or run again, by the supervisor alone: into the same half, two generations on.
  * - Only a task that is QUEUED or CLAIMED can be withdrawn; a RUNNING one is told through its cancel word.
  * - Each hand-over raises the generation. Fields live twice, in an even and an odd half: a worker writes into the half
  *   that does not count yet, and the swap of the state word makes it count. A death in the middle leaves the other

@@ -72,6 +72,35 @@ test('a flow that fails is told by the health routes, and the others go on servi
   expect(await (await fetch(`${url}/sum`)).text()).toBe('2')
 })
 
+test('a flow that runs and is not ready is told by the readiness route, with the reason', async () => {
+  await using gate = await Gate.close()
+  const journal = new Journal()
+  const flow = new Flow([new FlowStep(SlowStart, { args: [gate.name] })], { logger: journal })
+  app = Fastify()
+  await app.register(aqueduct, { flow })
+  const url = await listen(app)
+  await gate.visited()
+  gate.letGo()
+  await reaches(flow, 'running')
+  expect(await statusOf(url, '/health/ready')).toBe(200)
+
+  process.kill(flow.stats().workers[0]!.pid, 'SIGKILL')
+  await journal.reached('warn', 1)
+  const ready = await fetch(`${url}/health/ready`)
+  expect(ready.status).toBe(503)
+  expect(await ready.json()).toEqual({
+    status: 'unavailable',
+    flows: { flow: 'running' },
+    reasons: { flow: 'step SlowStart is not ready: no worker of it is ready' },
+  })
+  expect(await statusOf(url, '/health/live')).toBe(200)
+
+  await gate.visited(2)
+  gate.open()
+  await journal.reached('info', 1)
+  expect(await statusOf(url, '/health/ready')).toBe(200)
+})
+
 test('a client of a flow in another process is as good as the flow', async () => {
   const address = `aqueduct-fastify-${process.pid}`
   await using flow = new Flow([SumHandler], { address })

@@ -180,7 +180,7 @@ export class Scene {
       const bystander = this.#bystanders[slot]
       if (bystander !== undefined) bystander.isExcused = true
     }
-    this.flow.recover(step, 0)
+    this.flow.recover(step, 0, { retries: 1 })
     this.#workers[step] = undefined
     if (this.#recovery !== undefined && isRung()) this.#look()
   }
