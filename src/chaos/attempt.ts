@@ -24,20 +24,37 @@ export interface Scene {
   latency: RecordableHistogram | undefined
   /** Worker processes that were seen to handle a task. */
   readonly seenWorkers: Set<number>
+  /** What is on the way. */
+  readonly underWay: Set<Plan>
+  /** How often the flow was `failed` for a while, since a step's workers had been killed while they started. */
+  outages: number
   /** Whether workers may be dying, by a kill or by another task. */
   isStormy: boolean
 }
 
-/** Codes of what may become of a task through no fault of its own while workers die. */
-const COLLATERAL = new Set(['AQ_WORKER_DIED'])
-
 /** Whether a task may end with this error, by what it is and what is done to it. */
-function allows(scene: Scene, plan: Plan, code: string): boolean {
-  if (code === 'AQ_TIMEOUT' || code === 'AQ_OUT_OF_MEMORY') return plan.timeout !== Infinity
-  if (code === 'AQ_CANCELLED') return plan.hangUpAfter !== undefined
-  // Where two culprits are in one batch, it is split a limited number of times.
-  if (code === 'AQ_HANDLER_FAILED') return scene.service.makeHarmful === undefined || scene.isStormy
-  return scene.isStormy && COLLATERAL.has(code)
+function allows({ service, isStormy, outages }: Scene, plan: Plan, code: string): boolean {
+  const isForeign = service.makeHarmful === undefined // nobody knows what its handlers do, and what its steps say
+  switch (code) {
+    case 'AQ_TIMEOUT':
+    case 'AQ_OUT_OF_MEMORY':
+      return plan.timeout !== Infinity
+    case 'AQ_CANCELLED':
+      return plan.hangUpAfter !== undefined
+    case 'AQ_HANDLER_FAILED': // where two culprits are in one batch, it is split a limited number of times
+      return isStormy || isForeign
+    case 'AQ_TASK_POISONED': // also one whose worker was killed from outside while it was run again, alone
+      return isStormy
+    case 'AQ_HANDLE_TIMEOUT':
+      return plan.harm === 'hang' || isForeign
+    case 'AQ_START_FAILED': // what was pending in an outage; in another process:
+    case 'AQ_STOPPED':
+      return isStormy && outages > 0
+    case 'AQ_WORKER_DIED':
+      return isStormy && isForeign
+    default:
+      return false
+  }
 }
 
 /** Milliseconds past its deadline by which a task must have its outcome, on a machine that is busy. */
@@ -45,11 +62,12 @@ const GRACE = 5_000
 
 /** Has a task processed, books its outcome and judges it. Never rejects; `false`: it was refused. */
 export async function attempt(scene: Scene, plan: Plan): Promise<boolean> {
-  const { flow, ledger, latency } = scene
+  const { flow, ledger, latency, underWay } = scene
   const { task, timeout, priority, hangUpAfter } = plan
   const hangUp = hangUpAfter === undefined ? undefined : new AbortController()
   const timer = hangUp && setTimeout(() => hangUp.abort(), hangUpAfter)
   ledger.admit()
+  underWay.add(plan)
   const start = performance.now()
   try {
     await flow.process(task, { timeout, priority, ...(hangUp && { signal: hangUp.signal }) })
@@ -62,6 +80,7 @@ export async function attempt(scene: Scene, plan: Plan): Promise<boolean> {
     return true
   } finally {
     clearTimeout(timer)
+    underWay.delete(plan)
     if (performance.now() - start > timeout + GRACE) {
       ledger.overdue++
       ledger.tell(`${describePlan(plan)} had its outcome after ${performance.now() - start} ms`)
@@ -87,7 +106,8 @@ function judge({ service, ledger }: Scene, plan: Plan): void {
   }
 }
 
-function describePlan({ task, harm, timeout, hangUpAfter }: Plan): string {
+/** A task and its caller, in words. */
+export function describePlan({ task, harm, timeout, hangUpAfter }: Plan): string {
   const facts = [
     harm === undefined ? '' : `made to ${harm}`,
     timeout === Infinity ? '' : `timeout ${Math.round(timeout)} ms`,

@@ -22,6 +22,9 @@ const silent: FlowLogger = {
 /** `guest.ts` here, `guest.js` in the package. */
 const guestFile = fileURLToPath(new URL(`guest${extname(import.meta.url)}`, import.meta.url))
 
+/** Milliseconds: a batch takes a hundredth of it, unless one of its tasks hangs. */
+const handleTimeout = 1_000
+
 const LARGEST = 4 * MiB
 /** Share of the tasks up to here, and their sizes in bytes. */
 const sizes: readonly (readonly [share: number, from: number, to: number])[] = [
@@ -65,9 +68,9 @@ export function builtInService(): ChaosService<BuiltInTask> {
       const address = `aqueduct-chaos-${randomUUID()}`
       const flow = new Flow(
         [
-          new FlowStep(Invert, { nprocs: 2, batchSize: 8 }),
-          new FlowStep(Sum, { nprocs: 2, batchSize: 16, batchTimeout: 1 }),
-          new FlowStep(Label, { batchSize: 8, handleCondition: 'wantsLabel' }),
+          new FlowStep(Invert, { nprocs: 2, batchSize: 8, handleTimeout }),
+          new FlowStep(Sum, { nprocs: 2, batchSize: 16, batchTimeout: 1, handleTimeout }),
+          new FlowStep(Label, { batchSize: 8, handleCondition: 'wantsLabel', handleTimeout }),
         ],
         { queuePriorities: 3, memory: 512 * MiB, logger: silent, address },
       )

@@ -16,19 +16,25 @@ export interface ChaosProgress {
 export interface ChaosOptions {
   /** What all of it takes, about; a little more than half of it is the storm. Default 60. */
   readonly seconds?: number
-  /** Workers killed from outside, at moments spread over the storm. Default 200. */
+  /**
+   * Workers killed from outside, at moments spread over the storm; a kill waits while less than half of the workers run.
+   * Default 200.
+   */
   readonly kills?: number
   /** Web processes killed that are clients of the flow. Default a twentieth of the kills; for the library's own service. */
   readonly guestKills?: number
-  /** Tasks that end their worker. Default a tenth of the kills; for a service that has such. */
+  /** Tasks that end their worker. Default a twentieth of the kills; for the library's own service. */
   readonly deadly?: number
-  /** Tasks that never return. Default a twentieth of the kills; for a service that has such. */
+  /** Tasks that never return. Default a fortieth of the kills; for the library's own service. */
   readonly hanging?: number
   /** Tasks that are under way at any time. Default 32. */
   readonly inFlight?: number
   /** Repeats the schedule of tasks, kills and harm; not how they interleave. Default: any. */
   readonly seed?: number
-  /** Seconds without a single outcome after which what is pending counts as lost. Default 30. */
+  /**
+   * Seconds without a single outcome after which what is pending counts as lost, and in which everything must run again
+   * after the storm. Default 30.
+   */
   readonly grace?: number
   /** Called some ten times a second. */
   readonly onProgress?: (progress: ChaosProgress) => void
@@ -56,8 +62,8 @@ export const chaosDefaults: {
   seconds: 60,
   kills: 200,
   guestKillsShare: 0.05, // of the kills
-  deadlyShare: 0.1, // of the kills
-  hangingShare: 0, // of the kills
+  deadlyShare: 0.05, // of the kills
+  hangingShare: 0.025, // of the kills
   inFlight: 32, // tasks
   grace: 30, // seconds
 })

@@ -16,8 +16,8 @@ Options
   --seconds S     what all of it takes, about (default ${seconds})
   --kills N       workers that are killed, at any moment (default ${kills})
   --guest-kills N clients in other processes that are killed (default a twentieth; not of your own flow)
-  --deadly N      tasks that end their worker (default a tenth of the kills; not of your own flow)
-  --hanging N     tasks that never return (default a twentieth of the kills; not of your own flow)
+  --deadly N      tasks that end their worker (default a twentieth; not of your own flow)
+  --hanging N     tasks that never return (default a fortieth; not of your own flow)
   --in-flight N   tasks that are under way at any time (default ${inFlight})
   --grace S       seconds without any outcome after which what is pending is lost (default ${grace})
   --seed N        repeats the tasks, kills and harm of another run, though not how they interleave

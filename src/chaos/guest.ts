@@ -28,6 +28,8 @@ const scene: Scene = {
   ledger,
   latency: undefined,
   seenWorkers: new Set(),
+  underWay: new Set(),
+  outages: 1, // for all that it knows
   isStormy: true,
 }
 

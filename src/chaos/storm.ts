@@ -30,6 +30,8 @@ export interface StormCounts {
 
 /** Milliseconds until a caller who was refused, or a killer without a victim, tries again. */
 const AGAIN = 10
+/** A storm that has not killed all that it was to goes on, where workers take long to start, but not for ever. */
+const LONGEST = 3
 /** Share of the storm in which tasks hang, so that each is found out within it. */
 const HANGING_UNTIL = 0.8
 
@@ -46,7 +48,11 @@ export async function rage(
 ): Promise<void> {
   const { randomness, inFlight, duration, kills, guestKills, deadly, hanging } = settings
   const start = performance.now()
-  const isOver = (): boolean => signal.aborted || performance.now() - start >= duration
+  const isOver = (): boolean => {
+    const elapsed = performance.now() - start
+    const isDue = elapsed >= duration && counts.kills >= kills
+    return isDue || elapsed >= duration * LONGEST || signal.aborted
+  }
   const until = (moment: number): Promise<void> =>
     delay(Math.max(0, start + moment - performance.now()), undefined, { signal }).catch(
       () => undefined,

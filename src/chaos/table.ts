@@ -2,7 +2,7 @@ import type { ChaosReport, Phases } from './report.ts'
 
 /** A report for people. */
 export function toTable(report: ChaosReport): string {
-  const { failedBy, throughputOfSpared: spared, throughputShare, harmful } = report
+  const { failedBy, throughputShare, harmful } = report
   const codes = Object.entries(failedBy).map(([code, count]) => `${code} ${count}`)
   const rows: [name: string, value: string | number, remark?: string][] = [
     ['seed', report.seed, 'repeats the schedule, with the same options'],
@@ -16,6 +16,11 @@ export function toTable(report: ChaosReport): string {
       'restarts',
       report.restarts,
       `all workers ran again ${report.recoveryMs.toFixed(0)} ms after the storm`,
+    ],
+    [
+      'outages',
+      report.outages,
+      'a step’s workers were killed again and again before they were ready',
     ],
     ['admitted', report.admitted],
     ['  completed', report.completed],
@@ -32,7 +37,7 @@ export function toTable(report: ChaosReport): string {
     ['p50', phases(report.p50Ms, 1), 'ms before, during and after'],
     ['p99', phases(report.p99Ms, 1), 'ms'],
     ['throughput', phases(report.throughput, 0), 'tasks per second'],
-    ['share', throughputShare.toFixed(3), remarkOnShare(spared, report.throughputShareAsMeasured)],
+    ['share', throughputShare.toFixed(3), remarkOnShare(report)],
   ]
   const nameWidth = Math.max(...rows.map(([name]) => name.length))
   const valueWidth = Math.max(...rows.map(([, value]) => String(value).length))
@@ -47,9 +52,12 @@ export function toTable(report: ChaosReport): string {
 const phases = ({ before, during, after }: Phases<number>, digits: number): string =>
   [before, during, after].map((value) => value.toFixed(digits)).join(' / ')
 
-function remarkOnShare(spared: ChaosReport['throughputOfSpared'], asMeasured: number): string {
+function remarkOnShare({
+  throughputOfSpared: spared,
+  throughputShareBesideSpared: beside,
+}: ChaosReport): string {
   const what = 'throughput after / before'
-  if (spared === undefined) return what
+  if (spared === undefined || beside === undefined) return what
   const theirs = (spared.after / spared.before).toFixed(3)
-  return `${what}, beside a flow that was spared (as measured ${asMeasured.toFixed(3)}; that one ${theirs})`
+  return `${what}; of a flow that was spared ${theirs}; beside that one ${beside.toFixed(3)}`
 }

@@ -87,20 +87,26 @@ export function median(values: readonly number[]): number {
   )
 }
 
-/** What of the throughput before there is after: as measured, and in the measure of what was spared. */
+/** What of the throughput before there is after. */
 export function shareOf(
   before: readonly Pair[],
   after: readonly Pair[],
-): Pick<ChaosReport, 'throughputOfSpared' | 'throughputShare' | 'throughputShareAsMeasured'> {
+): Pick<ChaosReport, 'throughputOfSpared' | 'throughputShare' | 'throughputShareBesideSpared'> {
   const flows = (pairs: readonly Pair[]): number => median(pairs.map(({ flow }) => flow))
-  const spared = (pairs: readonly Pair[]): number =>
-    median(pairs.map((pair) => pair.spared ?? Number.NaN))
-  const ratios = (pairs: readonly Pair[]): number =>
-    median(pairs.map((pair) => pair.flow / (pair.spared ?? 1)))
-  const hasSpared = before[0]?.spared !== undefined
+  const throughputShare = flows(after) / flows(before)
+  if (before[0]?.spared === undefined)
+    return {
+      throughputOfSpared: undefined,
+      throughputShare,
+      throughputShareBesideSpared: undefined,
+    }
+  const medianOf = (of: (flow: number, spared: number) => number, pairs: readonly Pair[]): number =>
+    median(pairs.map(({ flow, spared = Number.NaN }) => of(flow, spared)))
+  const ofSpared = (pairs: readonly Pair[]): number => medianOf((_, spared) => spared, pairs)
+  const ratio = (pairs: readonly Pair[]): number => medianOf((flow, spared) => flow / spared, pairs)
   return {
-    throughputOfSpared: hasSpared ? { before: spared(before), after: spared(after) } : undefined,
-    throughputShare: ratios(after) / ratios(before),
-    throughputShareAsMeasured: flows(after) / flows(before),
+    throughputOfSpared: { before: ofSpared(before), after: ofSpared(after) },
+    throughputShare,
+    throughputShareBesideSpared: ratio(after) / ratio(before),
   }
 }

@@ -63,7 +63,7 @@ describe('a storm', () => {
 
   test('finds a flow that is no more', async () => {
     const report = await runChaos(
-      { ...quick, kills: 1 },
+      { ...quick, kills: 1, grace: 1 },
       flawed(undefined, 1, { onWorkerDeath: 'stop' }),
     )
     expect(report.state).toBe('failed')
