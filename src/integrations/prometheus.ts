@@ -2,7 +2,7 @@
 import { type Registry, register } from 'prom-client'
 import { checkOptions, object, text } from '../options.ts'
 import { expositionOf } from './prometheus/exposition.ts'
-import type { MeasuredFlow } from './prometheus/monitored-flow.ts'
+import type { MeasuredFlow } from './measures/monitored-flow.ts'
 
 export type { MeasuredFlow }
 

@@ -10,7 +10,7 @@ export interface HandleTrace extends Omit<WorkerOrigin, 'pid'> {
 }
 
 interface Handler {
-  handle(tasks: readonly object[]): unknown
+  handle(tasks: readonly object[], context?: unknown): unknown
 }
 
 const batches = tracingChannel<HandleTrace>('aqueduct:handle')
@@ -18,13 +18,15 @@ const batches = tracingChannel<HandleTrace>('aqueduct:handle')
 /** The same handler, for somebody to watch. While nobody does, a batch costs one look whether that is so. */
 export function watchedHandler(handler: Handler, origin: Omit<HandleTrace, 'tasks'>): Handler {
   return {
-    handle: (tasks) =>
-      batches.hasSubscribers ? watch(handler, { ...origin, tasks }) : handler.handle(tasks),
+    handle: (tasks, context) =>
+      batches.hasSubscribers
+        ? watch({ ...origin, tasks }, () => handler.handle(tasks, context))
+        : handler.handle(tasks, context),
   }
 }
 
 /** What a handler does at once is told as what takes longer is, so that every batch ends with `asyncEnd`. */
-function watch(handler: Handler, trace: HandleTrace): unknown {
+function watch(trace: HandleTrace, handle: () => unknown): unknown {
   const { start, end, asyncStart, asyncEnd, error } = batches
   const settle = (): void => {
     asyncStart.publish(trace)
@@ -38,7 +40,7 @@ function watch(handler: Handler, trace: HandleTrace): unknown {
   }
   let result: unknown
   try {
-    result = start.runStores(trace, () => handler.handle(trace.tasks))
+    result = start.runStores(trace, handle)
   } catch (thrown) {
     end.publish(trace)
     return fail(thrown)

@@ -1,8 +1,8 @@
 import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client'
 import { InvalidOptionError } from '../../index.ts'
-import { type Definition, definitions } from './definitions.ts'
-import { type MeasuredFlow, MonitoredFlow } from './monitored-flow.ts'
-import type { Point } from './points.ts'
+import { type Definition, definitions } from '../measures/definitions.ts'
+import { type MeasuredFlow, MonitoredFlow } from '../measures/monitored-flow.ts'
+import type { Point } from '../measures/points.ts'
 
 type Values = Awaited<ReturnType<Histogram['get']>>
 
