@@ -11,6 +11,8 @@ export type { BodySource }
 export interface StepTimings {
   /** Name of the step. */
   readonly step: string
+  /** Milliseconds from `process()` until the task was in the step's queue. */
+  readonly startMs: number
   /** Milliseconds in the step's queue. */
   readonly queueMs: number
   /** Milliseconds from there until its batch was handed to the handler. */
@@ -56,6 +58,11 @@ export type BinaryField<T> = {
  * ```
  */
 export abstract class BaseTask implements Disposable {
+  /**
+   * The trace that the task is part of, as a propagator of OpenTelemetry writes it (`traceparent`, …): it travels with the
+   * task. There only while a flow that is traced has the task, see `traceFlows()` of `aqueduct-ts/opentelemetry`.
+   */
+  declare traceContext?: Readonly<Record<string, string>>
   #inFlight = false
   #finished: Finished | undefined
   #shared: SharedFields | undefined
@@ -71,10 +78,11 @@ export abstract class BaseTask implements Disposable {
     const steps: StepTimings[] = []
     const [totalMs = 0, ...recorded] = timings
     this.#stepNames.forEach((step, index) => {
-      const [queueMs, batchMs, handleMs, batchSize] = recorded.slice(index * 4) as Recorded
+      const [queueMs, batchMs, handleMs, batchSize, startMs] = recorded.slice(index * 5) as Recorded
       if (batchSize === 0) return
       steps.push({
         step,
+        startMs: toMicroseconds(startMs),
         queueMs: toMicroseconds(queueMs),
         batchMs: toMicroseconds(batchMs),
         handleMs: toMicroseconds(handleMs),
@@ -327,7 +335,13 @@ export abstract class BaseTask implements Disposable {
 export type TaskClassOf<Task extends BaseTask> = abstract new (...args: never[]) => Task
 
 /** What {@link RecordedTimings} have of a step. */
-type Recorded = [queueMs: number, batchMs: number, handleMs: number, batchSize: number]
+type Recorded = [
+  queueMs: number,
+  batchMs: number,
+  handleMs: number,
+  batchSize: number,
+  startMs: number,
+]
 
 /** Milliseconds to the microsecond: the clock knows no better. */
 const toMicroseconds = (milliseconds: number): number => Math.round(milliseconds * 1e3) / 1e3

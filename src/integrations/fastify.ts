@@ -8,6 +8,7 @@ import {
   resolveOptions,
 } from './fastify/options.ts'
 import { endProgram, joinProgram } from './fastify/program.ts'
+import { addServerTiming } from './fastify/server-timing.ts'
 import { Connections } from './http/connections.ts'
 import { toHttpError } from './http/errors.ts'
 import { hangUpOf } from './http/hang-up.ts'
@@ -69,6 +70,7 @@ class Service {
         this.#tell(error, `the application could not be closed cleanly: ${messageOf(error)}`),
     }
     this.#leave.push(joinProgram(member, options.closeOnSignals))
+    if (options.serverTiming) this.#leave.push(addServerTiming(app, options.flows))
     for (const [name, flow] of Object.entries(options.flows)) {
       const onState = (state: FlowState): void => {
         if (state === 'running') this.#failed.delete(name)
@@ -218,6 +220,7 @@ const plugin: FastifyPluginAsync<AqueductOptions> = async (app, options) => {
  * - **Errors.** Those of flows become 503 with `retry-after`, 504, 500, … for the routes that are declared after the
  *   plugin (`errorHandler`).
  * - **Health.** `/health/live` and `/health/ready` (`liveness`, `readiness`).
+ * - **Timing.** The header `Server-Timing` says where the time of an answer's tasks went, if asked for (`serverTiming`).
  *
  * The flows are at `app.flows`, by name.
  *

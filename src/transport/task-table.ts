@@ -77,12 +77,16 @@ const TIMINGS = 20 // past a spare word
 
 const TARGET_BITS = 16
 
-/** Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size. */
-const TIMING_WORDS = 4
+/**
+ * Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size, and
+ * milliseconds from admission until it was in the queue (float32).
+ */
+const TIMING_WORDS = 5
 
 /**
  * Where the time of a task went: its milliseconds in all, then for each step those in the queue, in the forming batch and in
- * the handler, and the tasks of its batch, 0 where the task skipped the step. One array of numbers, since every task has one.
+ * the handler, the tasks of its batch, 0 where the task skipped the step, and those from admission until it was in the queue.
+ * One array of numbers, since every task has one.
  */
 export type RecordedTimings = readonly number[]
 
@@ -274,6 +278,7 @@ export class TaskTable {
     this.#words[at + 1] = block + 1
   }
 
+  /** Says where the time of a task went at a step, before it is handed over: it still says when it came into the queue. */
   setTiming(
     slot: number,
     step: number,
@@ -287,6 +292,7 @@ export class TaskTable {
     this.#floats[at + 1] = batchMs
     this.#floats[at + 2] = handleMs
     this.#words[at + 3] = batchSize
+    this.#floats[at + 4] = this.queuedAt(slot) - this.admittedAt(slot)
   }
 
   /** What was recorded at the steps. */
@@ -294,10 +300,10 @@ export class TaskTable {
     const floats = this.#floats
     const words = this.#words
     let at = this.#at(slot) + TIMINGS
-    const timings = [totalMs, floats[at]!, floats[at + 1]!, floats[at + 2]!, words[at + 3]!]
-    for (let step = 1; step < this.geometry.steps; step++) {
+    const timings = [totalMs]
+    for (let step = 0; step < this.geometry.steps; step++) {
+      timings.push(floats[at]!, floats[at + 1]!, floats[at + 2]!, words[at + 3]!, floats[at + 4]!)
       at += TIMING_WORDS
-      timings.push(floats[at]!, floats[at + 1]!, floats[at + 2]!, words[at + 3]!)
     }
     return timings
   }

@@ -20,13 +20,13 @@ export function watchedHandler(handler: Handler, origin: Omit<HandleTrace, 'task
   return {
     handle: (tasks, context) =>
       batches.hasSubscribers
-        ? watch(handler, context, { ...origin, tasks })
+        ? watch({ ...origin, tasks }, () => handler.handle(tasks, context))
         : handler.handle(tasks, context),
   }
 }
 
 /** What a handler does at once is told as what takes longer is, so that every batch ends with `asyncEnd`. */
-function watch(handler: Handler, context: object, trace: HandleTrace): unknown {
+function watch(trace: HandleTrace, handle: () => unknown): unknown {
   const { start, end, asyncStart, asyncEnd, error } = batches
   const settle = (): void => {
     asyncStart.publish(trace)
@@ -40,7 +40,7 @@ function watch(handler: Handler, context: object, trace: HandleTrace): unknown {
   }
   let result: unknown
   try {
-    result = start.runStores(trace, () => handler.handle(trace.tasks, context))
+    result = start.runStores(trace, handle)
   } catch (thrown) {
     end.publish(trace)
     return fail(thrown)

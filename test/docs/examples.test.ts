@@ -21,6 +21,9 @@ const documented = [
   'integrations/http/hang-up',
   'integrations/sentry',
   'metrics/values',
+  'integrations/opentelemetry',
+  'integrations/opentelemetry/task-context',
+  'integrations/prometheus',
   'integrations/statsd',
   'integrations/statsd/exporter',
 ]
