@@ -6,6 +6,7 @@ import { cluster } from './workloads/cluster.ts'
 import { dispatch } from './workloads/dispatch.ts'
 import { idle } from './workloads/idle.ts'
 import { memory } from './workloads/memory.ts'
+import { overload } from './workloads/overload.ts'
 import { payload } from './workloads/payload.ts'
 import { upload } from './workloads/upload.ts'
 
@@ -42,6 +43,11 @@ const workloads: Readonly<Record<string, Workload>> = {
     about: 'one flow with one and with two web processes, and one of them killed',
     defaults,
     run: cluster,
+  },
+  overload: {
+    about: 'answers in time at four times the capacity, against a pool without bounds',
+    defaults: { ...defaults, pairs: 5, seconds: 6 },
+    run: overload,
   },
   upload: {
     about: 'memory of a web process that takes large bodies, against a route that buffers them',

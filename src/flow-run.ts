@@ -43,7 +43,7 @@ export class FlowRun {
   /** @param onFailed - called when the run cannot go on, before its pending tasks fail */
   constructor(plan: FlowPlan, onFailed: () => void) {
     const { options, names } = plan
-    const { maxPending, payloadThreshold, spin } = options
+    const { maxPending, refuseLate, payloadThreshold, spin } = options
     const conditions = plan.steps.map(({ options: { handleCondition } }) => handleCondition)
     const shape = shapeOf(plan)
     const memory = new FlowMemory(shape)
@@ -58,6 +58,7 @@ export class FlowRun {
     )
     this.client = new Client(control, {
       maxPending,
+      refuseLate,
       payloadThreshold,
       spin,
       bell: libc().dup(memory.bells[OWN_CLIENT]!.read),
@@ -138,12 +139,13 @@ export class FlowRun {
 
   #makeAttachments(conditions: readonly (string | undefined)[]): Attachments | undefined {
     const { names, taskClasses, options } = this.#plan
-    const { address, payloadThreshold, spin } = options
+    const { address, refuseLate, payloadThreshold, spin } = options
     if (address === undefined) return undefined
     const plan = {
       stepNames: names,
       conditions,
       taskClasses: [...taskClasses.keys()].map((taskClass) => (taskClass as { name: string }).name),
+      refuseLate,
       payloadThreshold,
       spin,
     }

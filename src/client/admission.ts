@@ -130,6 +130,7 @@ export class Admission {
     this.#waiting[pending.priority]!.giveUp()
     this.#holders.delete(pending)
     this.#waitingCount--
+    this.#control.paces.addTasks(this.#control.actor, pending.priority, -1)
   }
 
   /** The tasks that wait here; each must be settled and given up before the next is asked for. */
@@ -183,6 +184,7 @@ export class Admission {
     this.#waiting[pending.priority]!.add(pending)
     if (pending.holdsMemory) this.#holders.add(pending)
     this.#waitingCount++
+    this.#control.paces.addTasks(this.#control.actor, pending.priority, 1)
   }
 
   /** Admits those that hold memory, before their turn: who waits for memory waits for them. */

@@ -28,6 +28,7 @@ export function recoverWorker(control: Control, step: number, worker: number, de
   const { shape, tasks, blocks, queues } = control
   const actor = workerActor(shape, step, worker)
   blocks.recover(actor)
+  control.paces.clear(actor)
   const running: number[] = []
   for (const slot of control.usedSlots) {
     const word = tasks.word(slot)

@@ -6,6 +6,7 @@ import { metricWords } from '../metrics/layout.ts'
 import { Bells } from './bells.ts'
 import { type Clock, ManualClock, MonotonicClock } from './clock.ts'
 import { DeathTable } from './death-table.ts'
+import { PaceTable } from './pace-table.ts'
 import { MAX_SLOTS, Ring } from './ring.ts'
 import { StepQueue, type StepQueueShape } from './step-queue.ts'
 import { MAX_ACTORS, TaskTable } from './task-table.ts'
@@ -45,7 +46,7 @@ export interface Connection {
 
 /** "AQDT", and the version of the layout: both ends must agree. */
 const MAGIC = 0x5444_5141
-export const LAYOUT_VERSION = 2
+export const LAYOUT_VERSION = 3
 const HEADER_WORDS = 16
 const MANUAL_TIME = 4 // float64 index of the word that a test moves
 
@@ -63,6 +64,7 @@ export function actorCount(shape: FlowShape): number {
 interface Layout {
   readonly bells: number
   readonly metrics: number
+  readonly paces: number
   readonly deaths: number
   readonly queues: readonly number[]
   readonly completions: readonly number[]
@@ -101,6 +103,7 @@ function layoutOf(shape: FlowShape): Layout {
   return {
     bells: region(actors * Bells.WORDS_PER_ACTOR),
     metrics: region(actors * metricWords(shape)),
+    paces: region(PaceTable.wordsNeeded(actors, shape.priorities)),
     deaths: region(DeathTable.WORDS),
     queues: queueShapes.map((queue) => region(StepQueue.wordsNeeded(queue))),
     completions: Array.from({ length: shape.clients }, () =>
@@ -144,6 +147,7 @@ export class Control {
   readonly tasks: TaskTable
   readonly usedSlots: UsedSlots
   readonly deaths: DeathTable
+  readonly paces: PaceTable
   readonly blocks: BlockTable
   readonly leases: Leases
   readonly queues: readonly StepQueue[]
@@ -175,6 +179,7 @@ export class Control {
     const { clients, slotsPerClient } = shape
     this.usedSlots = new UsedSlots(words, layout.usedSlots, clients, slotsPerClient)
     this.deaths = new DeathTable(words, layout.deaths)
+    this.paces = new PaceTable(words, layout.paces, actors, shape.priorities)
     this.blocks = new BlockTable(
       layout.geometry,
       words,

@@ -8,6 +8,7 @@ import type { StepMeter } from '../metrics/meters.ts'
 import { Batcher, type Claim } from './batcher.ts'
 import { Delivery } from './delivery.ts'
 import type { FailureLog } from './log.ts'
+import { type Pace, Turns } from './pace.ts'
 import type { Sleeper } from './sleeper.ts'
 
 /** What the loop calls. */
@@ -52,6 +53,7 @@ export class StepLoop {
   readonly #sleeper: Sleeper
   readonly #spinner: Spinner
   readonly #meter: StepMeter
+  readonly #turns: Turns
   #stopping = false
   /** When the last batch was on its way. */
   #deliveredAt = 0
@@ -65,12 +67,14 @@ export class StepLoop {
     decoder: FieldDecoder,
     sleeper: Sleeper,
     meter: StepMeter,
+    pace: Pace,
   ) {
     this.#control = control
     this.#options = options
     this.#decoder = decoder
     this.#sleeper = sleeper
     this.#meter = meter
+    this.#turns = new Turns(pace)
     this.#spinner = new Spinner(options.spin)
     this.#payloads = new Payloads(control)
     this.#delivery = new Delivery(
@@ -123,14 +127,17 @@ export class StepLoop {
       }
       if (batch.length === 0) {
         this.#delivery.flush()
+        this.#turns.rest(clock.now())
         if (!this.#spin()) await this.#sleepForWork()
         lastTurn = clock.now()
         continue
       }
       if (queue.hasSleeper() && !queue.isEmpty()) this.#control.wakeWorker(step)
-      const gatheredAt = hasWaited ? clock.now() : batch[0]!.claimedAt
+      const { claimedAt } = batch[0]!
+      const gatheredAt = hasWaited ? clock.now() : claimedAt
       batch = this.#batcher.start(batch, gatheredAt)
       if (batch.length > 0) {
+        this.#turns.begin(batch, claimedAt, gatheredAt)
         const pending = this.#handle(batch, gatheredAt)
         if (pending !== undefined) {
           await pending

@@ -11,6 +11,7 @@ import { markFlowWorker } from './flow-worker.ts'
 import { type LoadedHandler, loadHandler, taskMaker } from './handler-loader.ts'
 import { type Send, WorkerLog } from './log.ts'
 import { StepLoop } from './loop.ts'
+import { Pace } from './pace.ts'
 import { Sleeper } from './sleeper.ts'
 
 /** The control channel to the parent, whatever carries it. */
@@ -117,6 +118,7 @@ function startLoops(
   })
   const { words, shape, actor } = control
   const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
+  const pace = new Pace(control, init.batchSize, init.concurrency)
   return Array.from({ length: init.concurrency }, () => {
     return new StepLoop(
       control,
@@ -146,6 +148,7 @@ function startLoops(
       new FieldDecoder(),
       sleeper,
       meter,
+      pace,
     )
   })
 }

@@ -37,6 +37,7 @@ export class SmallClient {
     this.control = control
     this.client = new Client(control, {
       maxPending: 100,
+      refuseLate: true,
       payloadThreshold,
       spin: 0,
       bell,
