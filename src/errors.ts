@@ -221,11 +221,12 @@ export class QueueFullError extends AqueductError {
     maxPending: number,
     { expected, timeout, retryAfter, ...rest }: QueueFullDetails = {},
   ) {
+    const when = retryAfter === undefined ? 'later' : `in ${retryAfter} ms`
     super(
       'AQ_QUEUE_FULL',
       expected === undefined
-        ? `${maxPending} tasks are pending, the most that the flow admits (\`maxPending\`); try again later`
-        : `the task would take about ${Math.round(expected)} ms, with those before it, and has ${timeout} ms; try again in ${retryAfter} ms`,
+        ? `${maxPending} tasks are pending, the most that the flow admits (\`maxPending\`); try again ${when}`
+        : `with those before it the task would take ${Math.round(expected)} ms, and it has ${timeout} ms; try again ${when}`,
       rest,
     )
     this.maxPending = maxPending

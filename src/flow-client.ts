@@ -237,7 +237,6 @@ export class FlowClient<Task extends BaseTask>
     this.#attachment = attachment
     this.#client = new Client(control, {
       maxPending: welcome.shape.slotsPerClient,
-      refuseLate: welcome.refuseLate,
       payloadThreshold: welcome.payloadThreshold,
       spin: welcome.spin,
       bell: attachment.takeBell(),

@@ -43,7 +43,7 @@ export class FlowRun {
   /** @param onFailed - called when the run cannot go on, before its pending tasks fail */
   constructor(plan: FlowPlan, onFailed: () => void) {
     const { options, names } = plan
-    const { maxPending, refuseLate, payloadThreshold, spin } = options
+    const { maxPending, payloadThreshold, spin } = options
     const conditions = plan.steps.map(({ options: { handleCondition } }) => handleCondition)
     const shape = shapeOf(plan)
     const memory = new FlowMemory(shape)
@@ -58,7 +58,6 @@ export class FlowRun {
     )
     this.client = new Client(control, {
       maxPending,
-      refuseLate,
       payloadThreshold,
       spin,
       bell: libc().dup(memory.bells[OWN_CLIENT]!.read),
@@ -139,13 +138,12 @@ export class FlowRun {
 
   #makeAttachments(conditions: readonly (string | undefined)[]): Attachments | undefined {
     const { names, taskClasses, options } = this.#plan
-    const { address, refuseLate, payloadThreshold, spin } = options
+    const { address, payloadThreshold, spin } = options
     if (address === undefined) return undefined
     const plan = {
       stepNames: names,
       conditions,
       taskClasses: [...taskClasses.keys()].map((taskClass) => (taskClass as { name: string }).name),
-      refuseLate,
       payloadThreshold,
       spin,
     }
@@ -162,6 +160,7 @@ function shapeOf({ options, steps }: FlowPlan): FlowShape {
     slotsPerClient: options.maxPending,
     priorities: options.queuePriorities,
     priorityAgeing: options.priorityAgeing,
+    refuseLate: options.refuseLate,
     inlineBytes: flowDefaults.inlineBytes,
     memory: options.memory,
     steps: steps.map(({ options: { nprocs, queueSize } }) => ({

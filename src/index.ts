@@ -47,6 +47,7 @@ export {
   NotRunningError,
   OutOfMemoryError,
   PayloadTooLargeError,
+  type QueueFullDetails,
   QueueFullError,
   StartError,
   TaskCancelledError,

@@ -3,7 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 /** What became of the tasks of an open loop. */
 export interface Arrivals {
   readonly offered: number
-  /** Answered within the deadline. */
+  /** Answers per second within the deadline, from the first deadline on to the end of the arrivals. */
+  readonly goodput: number
+  /** Answered within the deadline, in all. */
   readonly inTime: number
   /** Answered, but later than that. */
   readonly late: number
@@ -16,8 +18,9 @@ export interface Arrivals {
 const CHUNK_MS = 5
 
 /**
- * Calls at a fixed rate for so long, whatever becomes of the calls; then waits until `settle` has told what is left. Who
- * answers late has not answered.
+ * Calls at a fixed rate for so long, whatever becomes of the calls, then waits for those that are left. What comes later
+ * than its deadline is no answer. Goodput is counted while the queue is as long as it gets: without the time before, and
+ * without the answers that a full queue still gives after the last arrival.
  */
 export async function openLoop(
   call: () => Promise<unknown>,
@@ -26,12 +29,14 @@ export async function openLoop(
   deadlineMs: number,
 ): Promise<Arrivals> {
   const begin = performance.now()
-  const end = begin + seconds * 1000
+  const from = begin + deadlineMs
+  const until = from + seconds * 1000
   const failed: Record<string, number> = {}
   const durations: number[] = []
   const calls: Promise<void>[] = []
   let offered = 0
   let late = 0
+  let counted = 0
   const one = async (due: number): Promise<void> => {
     try {
       await call()
@@ -40,14 +45,18 @@ export async function openLoop(
       failed[code ?? name] = (failed[code ?? name] ?? 0) + 1
       return
     }
-    const duration = performance.now() - due
-    if (duration <= deadlineMs) durations.push(duration)
-    else late++
+    const now = performance.now()
+    if (now - due > deadlineMs) {
+      late++
+      return
+    }
+    durations.push(now - due)
+    if (now >= from && now < until) counted++
   }
-  for (let now = begin; now < end; now = performance.now()) {
+  for (let now = begin; now < until; now = performance.now()) {
     for (; offered < ((now - begin) / 1000) * perSecond; offered++) calls.push(one(now))
     await delay(CHUNK_MS)
   }
   await Promise.all(calls)
-  return { offered, inTime: durations.length, late, failed, durations }
+  return { offered, goodput: counted / seconds, inTime: durations.length, late, failed, durations }
 }

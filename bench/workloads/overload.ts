@@ -15,9 +15,9 @@ const IN_FLIGHT = 4
 /** A way of having a task done by one worker, ready. */
 interface Target {
   readonly name: string
-  call(): Promise<unknown>
-  /** The same, at once or not at all: `call` with the deadline told to the library, if it takes one. */
-  callInTime(): Promise<unknown>
+  readonly call: () => Promise<unknown>
+  /** The same, with the deadline told to the library, if it takes one. */
+  readonly callInTime: () => Promise<unknown>
   close(): Promise<void>
 }
 
@@ -98,7 +98,7 @@ async function measure(target: Target, seconds: number): Promise<Figures> {
   const before = await capacityOf(target, seconds / 2)
   const arrivals = await openLoop(target.callInTime, OVERLOAD * before, seconds, DEADLINE_MS)
   const after = await capacityOf(target, seconds / 2)
-  return { capacity: (before + after) / 2, goodput: arrivals.inTime / seconds, arrivals }
+  return { capacity: (before + after) / 2, goodput: arrivals.goodput, arrivals }
 }
 
 /** Tasks per second of a worker that always has the next one waiting. */

@@ -40,8 +40,6 @@ import { Uploads } from './uploads.ts'
 
 export interface ClientOptions {
   readonly maxPending: number
-  /** Whether tasks are refused that are expected to miss their deadline. */
-  readonly refuseLate: boolean
   readonly payloadThreshold: number
   /** Longest spin in milliseconds. */
   readonly spin: number
@@ -202,7 +200,7 @@ export class Client {
       firstStep = this.#firstStep(task)
       if (firstStep >= 0) {
         now = this.#control.clock.now()
-        if (timeout !== Infinity && this.#options.refuseLate)
+        if (timeout !== Infinity && this.#control.shape.refuseLate)
           this.#checkInTime(firstStep, options, now)
       }
       this.#counters.add(ADMITTED, 1)
@@ -282,7 +280,7 @@ export class Client {
     this.#forecast.add()
     if (expected <= allowed) return
     this.#counters.add(REJECTED, 1)
-    const retryAfter = Math.ceil(expected - allowed)
+    const retryAfter = expected < Infinity ? Math.ceil(expected - allowed) : undefined
     throw new QueueFullError(this.#mostPending[priority]!, { expected, timeout, retryAfter })
   }
 

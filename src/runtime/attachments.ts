@@ -18,7 +18,7 @@ import type { FlowMemory } from './memory-files.ts'
 /** What every client is told, whatever its number. */
 export type WelcomePlan = Pick<
   Welcome,
-  'stepNames' | 'conditions' | 'taskClasses' | 'refuseLate' | 'payloadThreshold' | 'spin'
+  'stepNames' | 'conditions' | 'taskClasses' | 'payloadThreshold' | 'spin'
 >
 
 export interface AttachmentEvents {

@@ -20,6 +20,8 @@ export interface FlowShape {
   readonly priorities: number
   /** Milliseconds that a task of a priority counts as having come earlier than one of the next lower; see ageing.ts. */
   readonly priorityAgeing: number
+  /** Whether tasks are refused, and given up, that are expected to miss their deadline. */
+  readonly refuseLate: boolean
   readonly inlineBytes: number
   /** Cap of payload memory in bytes. */
   readonly memory: number

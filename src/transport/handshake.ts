@@ -30,7 +30,6 @@ export interface Welcome {
   readonly conditions: readonly (string | undefined)[]
   /** Names of the classes of tasks, by their numbers. */
   readonly taskClasses: readonly string[]
-  readonly refuseLate: boolean
   readonly payloadThreshold: number
   /** Milliseconds. */
   readonly spin: number

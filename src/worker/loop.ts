@@ -96,6 +96,7 @@ export class StepLoop {
         const queue = control.queues[options.step]!
         await sleeper.sleep(until, () => !queue.isEmpty())
       },
+      quickest: (now) => pace.quickest(now),
       expire: (claim) => {
         this.#meter.add(EXPIRED, 1)
         this.#delivery.expire(claim)

@@ -37,7 +37,6 @@ export class SmallClient {
     this.control = control
     this.client = new Client(control, {
       maxPending: 100,
-      refuseLate: true,
       payloadThreshold,
       spin: 0,
       bell,
