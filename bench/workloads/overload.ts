@@ -115,8 +115,6 @@ async function capacityOf({ call }: Target, seconds: number): Promise<number> {
 
 function rowOf({ name }: Target, figures: readonly Figures[]): Row {
   const of = (figure: (one: Figures) => number): number => median(figures.map(figure))
-  const refused = ({ failed }: Arrivals): number => failed['AQ_QUEUE_FULL'] ?? 0
-  const timedOut = ({ failed }: Arrivals): number => failed['AQ_TIMEOUT'] ?? 0
   return {
     name,
     workers: 1,
@@ -126,8 +124,8 @@ function rowOf({ name }: Target, figures: readonly Figures[]): Row {
     goodputPerSecond: of(({ goodput }) => goodput),
     offered: of(({ arrivals }) => arrivals.offered),
     inTime: of(({ arrivals }) => arrivals.inTime),
-    refused: of(({ arrivals }) => refused(arrivals)),
-    timedOut: of(({ arrivals }) => timedOut(arrivals)),
+    refused: of(({ arrivals }) => arrivals.failed['AQ_QUEUE_FULL'] ?? 0),
+    timedOut: of(({ arrivals }) => arrivals.failed['AQ_TIMEOUT'] ?? 0),
     late: of(({ arrivals }) => arrivals.late),
     p50Ms: of(({ arrivals }) => median(arrivals.durations)),
     p99Ms: of(({ arrivals }) => quantile(arrivals.durations, 0.99)),

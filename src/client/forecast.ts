@@ -122,7 +122,7 @@ export class Forecast {
     this.#taskMs[step] = known === 0 ? 0 : known / (tasksPerMs * living)
     this.#batchMs[step] = known === 0 ? 0 : batchMs / known
     this.#places[step] = places
-    this.#slowest = Math.max(this.#slowest, this.#taskMs[step]!)
+    this.#slowest = Math.max(this.#slowest, this.#taskMs[step])
     for (let priority = 0; priority < this.#classes; priority++) {
       const at = step * this.#classes + priority
       let taken = 0

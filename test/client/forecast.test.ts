@@ -41,6 +41,12 @@ async function give(
   return by.outcomes.get(task)!.error as QueueFullError | undefined
 }
 
+/** A worker has taken so many tasks of these priorities. */
+function taken(counts: Readonly<Record<number, number>>): void {
+  for (const [priority, count] of Object.entries(counts))
+    flow.control.paces.addTasks(first, Number(priority), count)
+}
+
 /** So many tasks wait. */
 async function fill(count: number, options?: Parameters<typeof give>[1]): Promise<void> {
   for (let task = 0; task < count; task++) expect(await give(Infinity, options)).toBeUndefined()
@@ -152,6 +158,7 @@ describe('a task is let in', () => {
   test('without a deadline, however many wait', async () => {
     worker(first, 10_000)
     await fill(50)
+    expect(flow.client.tally()).toMatchObject({ admitted: 50, rejected: 0 })
   })
 
   test('when its flow says that it is not to be refused', async () => {
@@ -197,12 +204,6 @@ describe('with several clients', () => {
 })
 
 describe('with several priorities', () => {
-  /** The workers take so many tasks of these priorities, and a second has not passed. */
-  const taken = (counts: Readonly<Record<number, number>>): void => {
-    for (const [priority, count] of Object.entries(counts))
-      flow.control.paces.addTasks(first, Number(priority), count)
-  }
-
   test('what is lower does not count, what is higher does: the low ones are refused first', async () => {
     worker(first, 100)
     await fill(4, { priority: LOW })
