@@ -34,6 +34,7 @@ import { Forecast } from './forecast.ts'
 import { GarbageRelief } from './garbage.ts'
 import { type Finished, OutcomeReader } from './outcome-reader.ts'
 import { Pending, type SubmitOptions } from './pending.ts'
+import { recall } from './recall.ts'
 import { Results } from './results.ts'
 import { Slots } from './slots.ts'
 import { Uploads } from './uploads.ts'
@@ -360,6 +361,7 @@ export class Client {
         this.#collect(slot, generation, now)
       }
     }
+    if (this.#pending > 0) recall(this.#control, this.#slots, this.#admission)
     // A completion makes room, and so may a claim while nobody rings because this client is awake.
     this.#retry()
     return found > 0

@@ -29,6 +29,7 @@ export function recoverWorker(control: Control, step: number, worker: number, de
   const actor = workerActor(shape, step, worker)
   blocks.recover(actor)
   control.paces.clear(actor)
+  control.needs.endWant(actor)
   const running: number[] = []
   for (const slot of control.usedSlots) {
     const word = tasks.word(slot)

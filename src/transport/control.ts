@@ -6,6 +6,7 @@ import { metricWords } from '../metrics/layout.ts'
 import { Bells } from './bells.ts'
 import { type Clock, ManualClock, MonotonicClock } from './clock.ts'
 import { DeathTable } from './death-table.ts'
+import { MemoryNeeds } from './memory-needs.ts'
 import { PaceTable } from './pace-table.ts'
 import { MAX_SLOTS, Ring } from './ring.ts'
 import { StepQueue, type StepQueueShape } from './step-queue.ts'
@@ -67,6 +68,7 @@ interface Layout {
   readonly bells: number
   readonly metrics: number
   readonly paces: number
+  readonly needs: number
   readonly deaths: number
   readonly queues: readonly number[]
   readonly completions: readonly number[]
@@ -106,6 +108,7 @@ function layoutOf(shape: FlowShape): Layout {
     bells: region(actors * Bells.WORDS_PER_ACTOR),
     metrics: region(actors * metricWords(shape)),
     paces: region(PaceTable.wordsNeeded(actors, shape.priorities)),
+    needs: region(MemoryNeeds.wordsNeeded(shape.steps.length, actors)),
     deaths: region(DeathTable.WORDS),
     queues: queueShapes.map((queue) => region(StepQueue.wordsNeeded(queue))),
     completions: Array.from({ length: shape.clients }, () =>
@@ -150,6 +153,7 @@ export class Control {
   readonly usedSlots: UsedSlots
   readonly deaths: DeathTable
   readonly paces: PaceTable
+  readonly needs: MemoryNeeds
   readonly blocks: BlockTable
   readonly leases: Leases
   readonly queues: readonly StepQueue[]
@@ -182,6 +186,7 @@ export class Control {
     this.usedSlots = new UsedSlots(words, layout.usedSlots, clients, slotsPerClient)
     this.deaths = new DeathTable(words, layout.deaths)
     this.paces = new PaceTable(words, layout.paces, actors, shape.priorities)
+    this.needs = new MemoryNeeds(words, layout.needs, shape.steps.length, actors)
     this.blocks = new BlockTable(
       layout.geometry,
       words,
@@ -268,10 +273,31 @@ export class Control {
     this.blocks.takeWaiters((actor) => this.bells.ring(actor))
   }
 
+  /** Wakes the clients that sleep: a worker lacks memory that their tasks may hold. */
+  wakeClients(): void {
+    for (let client = 0; client < this.shape.clients; client++) this.bells.ring(client)
+  }
+
   /**
-   * How many pages may be in use before an allocation at `stage` is refused: 0 is admission, then one stage for each
-   * step. Later stages may go further, so that what is in the flow can always leave it: a quarter of the memory is
-   * kept from admission, and an equal share of that quarter from each step but the last.
+   * How many pages may be in use before an allocation at `stage` is refused, for a task that holds `pages` with it. As far
+   * as {@link pageLimit}, but for the steps that follow as much is left as they have been seen to add to a task; only
+   * what would never fit then is let in as if that were not so.
+   */
+  pageLimitNow(stage: number, pages: number): number {
+    const { capPages } = this.blocks.geometry
+    const stages = this.shape.steps.length
+    const share = (0.25 * capPages) / stages
+    let left = capPages
+    for (let step = Math.floor(stage); step < stages; step++)
+      left -= Math.min(1, step + 1 - stage) * Math.max(share, this.needs.ofStep(step))
+    left = Math.floor(left)
+    return pages > left ? this.pageLimit(stage) : left
+  }
+
+  /**
+   * How many pages may be in use at `stage` at the most: 0 is admission, then one stage for each step. Later stages may go
+   * further, so that what is in the flow can always leave it: a quarter of the memory is kept from admission, and an equal
+   * share of that quarter from each step but the last.
    */
   pageLimit(stage: number): number {
     const { capPages } = this.blocks.geometry
