@@ -6,7 +6,9 @@ import { cluster } from './workloads/cluster.ts'
 import { dispatch } from './workloads/dispatch.ts'
 import { idle } from './workloads/idle.ts'
 import { memory } from './workloads/memory.ts'
+import { overload } from './workloads/overload.ts'
 import { payload } from './workloads/payload.ts'
+import { soak } from './workloads/soak.ts'
 import { upload } from './workloads/upload.ts'
 
 interface Workload {
@@ -43,6 +45,16 @@ const workloads: Readonly<Record<string, Workload>> = {
     defaults,
     run: cluster,
   },
+  overload: {
+    about: 'answers in time at four times the capacity, against a pool without bounds',
+    defaults: { ...defaults, pairs: 5, seconds: 6 },
+    run: overload,
+  },
+  soak: {
+    about: 'bodies of mixed sizes in an arena that is hardly large enough: waits, refusals, wedges',
+    defaults: { ...defaults, seconds: 300 },
+    run: soak,
+  },
   upload: {
     about: 'memory of a web process that takes large bodies, against a route that buffers them',
     defaults: { ...defaults, pairs: 3 },
@@ -60,7 +72,7 @@ ${Object.entries(workloads)
 Options
   --json        one JSON object on standard output
   --pairs N     alternating pairs per ratio (dispatch, payload, cluster: ${defaults.pairs}; upload: ${workloads['upload']!.defaults.pairs})
-  --seconds S   seconds per measurement (default ${defaults.seconds}; idle ${workloads['idle']!.defaults.seconds}; memory and upload have none)
+  --seconds S   seconds per measurement (default ${defaults.seconds}; idle ${workloads['idle']!.defaults.seconds}, overload ${workloads['overload']!.defaults.seconds}, soak ${workloads['soak']!.defaults.seconds}; memory and upload have none)
   --tasks N     tasks of the memory workload (default ${defaults.tasks})
   --help        this text
 `

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 /** Values that apply where an option is not given. One line each, with its unit. */
 export const flowDefaults: {
   readonly maxPending: number
+  readonly refuseLate: boolean
   readonly maxClients: number
   readonly priorities: number
   readonly priorityAgeing: number
@@ -19,6 +20,7 @@ export const flowDefaults: {
   readonly drainTimeout: number
 } = Object.freeze({
   maxPending: 16_384, // tasks
+  refuseLate: true, // refuse at once what is expected to miss its deadline
   maxClients: 8, // processes that may be attached, for a flow with an address
   priorities: 1, // classes
   priorityAgeing: 1_000, // ms of head start per class

@@ -202,16 +202,44 @@ export class StartError extends AqueductError {
   }
 }
 
-/** Too many tasks are pending; see the flow's `maxPending`. */
+/** What the message of a {@link QueueFullError} is built from. */
+export interface QueueFullDetails extends ErrorDetails {
+  /** Milliseconds after which another attempt may succeed; undefined where that cannot be told. */
+  readonly retryAfter?: number | undefined
+  /** Milliseconds that the task would have taken, and had; undefined where `maxPending` was the limit. */
+  readonly expected?: number | undefined
+  readonly timeout?: number | undefined
+}
+
+/**
+ * There is too much to do: `maxPending` tasks are pending already; or so many are before this one that it would not be
+ * finished by its deadline (`expected`), so that it is refused at once instead of failing later.
+ */
 export class QueueFullError extends AqueductError {
   readonly maxPending: number
+  /**
+   * Milliseconds after which another attempt with the same timeout may succeed, by what is known now, if nobody else
+   * comes before that; undefined where that cannot be told.
+   */
+  readonly retryAfter: number | undefined
+  /** Milliseconds that the task was expected to take; undefined where `maxPending` was the limit. */
+  readonly expected: number | undefined
 
-  constructor(maxPending: number) {
+  constructor(
+    maxPending: number,
+    { expected, timeout, retryAfter, ...rest }: QueueFullDetails = {},
+  ) {
+    const when = retryAfter === undefined ? 'later' : `in ${retryAfter} ms`
     super(
       'AQ_QUEUE_FULL',
-      `${maxPending} tasks are pending, the most that the flow admits (\`maxPending\`); try again later`,
+      expected === undefined
+        ? `${maxPending} tasks are pending, the most that the flow admits (\`maxPending\`); try again ${when}`
+        : `with those before it the task would take ${Math.round(expected)} ms, and it has ${timeout} ms; try again ${when}`,
+      rest,
     )
     this.maxPending = maxPending
+    this.retryAfter = retryAfter
+    this.expected = expected
   }
 }
 

@@ -59,6 +59,11 @@ export interface FlowOptions {
    */
   readonly maxPending?: number
   /**
+   * Whether a task is refused at once, with `QueueFullError`, when so many wait before it that it would not be finished by
+   * its deadline. Its `retryAfter` says when to come again. `false` lets it wait, and time out. Default true.
+   */
+  readonly refuseLate?: boolean
+  /**
    * Name under which web processes of the same user on the same machine attach to the flow with a `FlowClient`. One flow
    * at a time can have it. Default: none, the flow serves its own process only.
    */
@@ -165,6 +170,7 @@ export const loggerRule: Rule = {
 const flowRules = {
   memory: integer(4096),
   maxPending: integer(1, 131_072),
+  refuseLate: flag,
   address: addressRule,
   maxClients: integer(1, 255),
   queuePriorities: integer(1, 32),
@@ -231,6 +237,7 @@ export function resolveOptions(options: FlowOptions): ResolvedFlow {
     maxClients,
     memory: options.memory ?? defaultMemory(),
     maxPending: options.maxPending ?? Math.min(flowDefaults.maxPending, mostPending),
+    refuseLate: options.refuseLate ?? flowDefaults.refuseLate,
     queuePriorities: options.queuePriorities ?? flowDefaults.priorities,
     priorityAgeing: options.priorityAgeing ?? flowDefaults.priorityAgeing,
     payloadThreshold: options.payloadThreshold ?? flowDefaults.payloadThreshold,

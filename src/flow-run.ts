@@ -198,6 +198,7 @@ function shapeOf({ options, steps }: FlowPlan): FlowShape {
     slotsPerClient: options.maxPending,
     priorities: options.queuePriorities,
     priorityAgeing: options.priorityAgeing,
+    refuseLate: options.refuseLate,
     inlineBytes: flowDefaults.inlineBytes,
     memory: options.memory,
     steps: steps.map(({ options: { nprocs, queueSize } }) => ({

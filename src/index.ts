@@ -65,6 +65,7 @@ export {
   OutOfMemoryError,
   PayloadTooLargeError,
   PoisonedTaskError,
+  type QueueFullDetails,
   QueueFullError,
   StartError,
   TaskCancelledError,

@@ -20,7 +20,7 @@ export interface TaskCounts {
   readonly timedOut: number
   readonly cancelled: number
   readonly pending: number
-  /** Refused at `maxPending`; not among the admitted. */
+  /** Refused with `QueueFullError`; not among the admitted. */
   readonly rejected: number
 }
 

@@ -130,6 +130,14 @@ export class Admission {
     this.#waiting[pending.priority]!.giveUp()
     this.#holders.delete(pending)
     this.#waitingCount--
+    this.#control.paces.addTasks(this.#control.actor, pending.priority, -1)
+  }
+
+  /** Has a task that was admitted wait again, before all others of its priority. */
+  takeBack(pending: Pending): void {
+    this.#waiting[pending.priority]!.addFirst(pending)
+    this.#waitingCount++
+    this.#control.paces.addTasks(this.#control.actor, pending.priority, 1)
   }
 
   /** The tasks that wait here; each must be settled and given up before the next is asked for. */
@@ -183,6 +191,7 @@ export class Admission {
     this.#waiting[pending.priority]!.add(pending)
     if (pending.holdsMemory) this.#holders.add(pending)
     this.#waitingCount++
+    this.#control.paces.addTasks(this.#control.actor, pending.priority, 1)
   }
 
   /** Admits those that hold memory, before their turn: who waits for memory waits for them. */
@@ -220,7 +229,7 @@ export class Admission {
 
   /** Says what is missing when the task cannot be admitted now. */
   #admit(pending: Pending): Refusal | undefined {
-    const { tasks, queues, clock, actor } = this.#control
+    const { tasks, queues, needs, clock, actor } = this.#control
     const results = this.#results
     const queue = queues[pending.firstStep]!
     const slot = this.#slots.next()
@@ -229,7 +238,9 @@ export class Admission {
     const stage = pending.holdsMemory ? STAGE_OF_HOLDERS : 0
     const { missingPages } = pending
     if (missingPages > 0 && !results.mayPlace(missingPages, stage)) return 'memory'
-    const mayAllocate = pending.holdsMemory || this.#events.bodyWaitsSince() >= pending.submittedAt
+    const mayAllocate =
+      pending.holdsMemory ||
+      (this.#events.bodyWaitsSince() >= pending.submittedAt && needs.mostInUse() === Infinity)
     const generation = nextGeneration(generationOfState(tasks.word(slot)))
     try {
       results.begin(slot, generation, stage, mayAllocate)
@@ -247,7 +258,8 @@ export class Admission {
     const { taskClass, priority, submittedAt, deadline } = pending
     tasks.describe(slot, taskClass, priority, submittedAt, deadline)
     tasks.setTarget(slot, pending.firstStep, clock.now())
-    tasks.set(slot, stateWord(QUEUED, actor, generation))
+    pending.queuedAs = stateWord(QUEUED, actor, generation)
+    tasks.set(slot, pending.queuedAs)
     queue.push(slot, generation, priority)
     if (queue.needsWake()) this.#planWake(pending.firstStep)
     this.#events.onAdmitted()

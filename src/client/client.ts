@@ -30,9 +30,11 @@ import {
 } from '../transport/task-table.ts'
 import { Admission } from './admission.ts'
 import { Deadlines } from './deadlines.ts'
+import { Forecast } from './forecast.ts'
 import { GarbageRelief } from './garbage.ts'
 import { type Finished, OutcomeReader } from './outcome-reader.ts'
 import { Pending, type SubmitOptions } from './pending.ts'
+import { recall } from './recall.ts'
 import { Results } from './results.ts'
 import { Slots } from './slots.ts'
 import { Uploads } from './uploads.ts'
@@ -75,6 +77,8 @@ export interface Tally {
 
 /** The clock is read once for so many completions that lie there together. */
 const COMPLETIONS_PER_LOOK_AT_CLOCK = 16
+/** How much of its timeout a task may be expected to take: no estimate is exact. */
+const SHARE_OF_TIMEOUT = 0.9
 /** While there are completions, nobody spins for them. */
 const BUSY = -1
 
@@ -97,6 +101,7 @@ export class Client {
   readonly #relief: GarbageRelief
   readonly #meter: ClientMeter
   readonly #counters: Counters
+  readonly #forecast: Forecast
   /** What the counters showed when this client came: its place may have been another's. */
   readonly #before: Readonly<Record<number, number>>
   /** By priority: a tenth of the places is kept for the highest, less for each below. */
@@ -120,6 +125,8 @@ export class Client {
     })
     this.#results = new Results(control)
     this.#slots = new Slots(control, this.#results)
+    control.paces.clear(control.actor)
+    this.#forecast = new Forecast(control, options.conditions)
     const metricsStart = control.metricsStart(control.actor)
     this.#meter = new ClientMeter(control.words, metricsStart, control.shape)
     this.#counters = this.#meter.counters
@@ -202,10 +209,16 @@ export class Client {
   submit(task: object, taskClass: number, options: SubmitOptions): Promise<object> {
     const { signal, timeout } = options
     let firstStep: number
+    let now = 0
     try {
       this.#checkAdmissible(signal, options.priority)
-      this.#counters.add(ADMITTED, 1)
       firstStep = this.#firstStep(task)
+      if (firstStep >= 0) {
+        now = this.#control.clock.now()
+        if (timeout !== Infinity && this.#control.shape.refuseLate)
+          this.#checkInTime(firstStep, options, now)
+      }
+      this.#counters.add(ADMITTED, 1)
     } catch (error) {
       this.#options.onSettled(task, undefined)
       return Promise.reject(toError(error))
@@ -216,7 +229,6 @@ export class Client {
       this.#options.onSettled(task, undefined)
       return Promise.resolve(task)
     }
-    const now = this.#control.clock.now()
     const holdsMemory = this.uploads.hasReceivedFor(task)
     const pending = new Pending(task, taskClass, options, firstStep, now, holdsMemory)
     this.#pending++
@@ -273,7 +285,19 @@ export class Client {
     const most = this.#mostPending[priority]!
     if (this.#pending < most) return
     this.#counters.add(REJECTED, 1)
-    throw new QueueFullError(most)
+    const { msPerTask } = this.#forecast
+    throw new QueueFullError(most, { retryAfter: msPerTask && Math.ceil(msPerTask) })
+  }
+
+  /** A task that will be late anyway would only make others late. */
+  #checkInTime(firstStep: number, { priority, timeout }: SubmitOptions, now: number): void {
+    const allowed = timeout * SHARE_OF_TIMEOUT
+    const expected = this.#forecast.expect(firstStep, priority, now, allowed)
+    this.#forecast.add()
+    if (expected <= allowed) return
+    this.#counters.add(REJECTED, 1)
+    const retryAfter = expected < Infinity ? Math.ceil(expected - allowed) : undefined
+    throw new QueueFullError(this.#mostPending[priority]!, { expected, timeout, retryAfter })
   }
 
   /** The first step that wants the task, or -1. */
@@ -285,6 +309,7 @@ export class Client {
       try {
         if ((task as Record<string, () => unknown>)[condition]!()) return step
       } catch (error) {
+        this.#counters.add(ADMITTED, 1)
         this.#counters.add(FAILED, 1)
         throw new HandlerError(this.#options.stepNames[step] ?? 'unknown', error)
       }
@@ -355,6 +380,7 @@ export class Client {
         this.#collect(slot, generation, now)
       }
     }
+    if (this.#pending > 0) recall(this.#control, this.#slots, this.#admission)
     // A completion makes room, and so may a claim while nobody rings because this client is awake.
     this.#retry()
     return found > 0

@@ -40,6 +40,8 @@ export class Pending implements Timed {
   readonly holdsMemory: boolean
   /** Pages that it lacked when it could not be admitted for want of memory; 0 while it has not been tried. */
   missingPages = 0
+  /** The state word with which it was queued: while that is there, nobody has touched the task. */
+  queuedAs = 0
   /** Whether its caller has the outcome; its slot may still be in a worker's hands. */
   settled = false
 

@@ -85,6 +85,19 @@ export class Slots {
     }
   }
 
+  /** Takes back a task that nobody has touched since it was admitted, and the memory that it took. False if there is none. */
+  recall(pending: Pending): boolean {
+    const { tasks, actor } = this.#control
+    const { slot, queuedAs } = pending
+    if (slot < 0 || tasks.firstBlock(slot) < 0) return false
+    const generation = generationOfState(queuedAs)
+    if (!tasks.move(slot, queuedAs, stateWord(FREE, actor, generation))) return false
+    this.release(slot, generation)
+    pending.slot = -1
+    this.#control.wakeRoomWaiters(pending.firstStep)
+    return true
+  }
+
   /** Makes a slot that this client alone uses ready for the next task. */
   release(slot: number, generation: number): void {
     const { tasks, actor } = this.#control

@@ -29,6 +29,12 @@ export class WaitingList<Entry extends Waiting> {
     this.#live++
   }
 
+  addFirst(entry: Entry): void {
+    if (this.#head > 0) this.#entries[--this.#head] = entry
+    else this.#entries.unshift(entry)
+    this.#live++
+  }
+
   /** The first entry, or undefined. */
   first(): Entry | undefined {
     for (; this.#head < this.#entries.length; this.#head++) {

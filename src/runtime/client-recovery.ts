@@ -31,6 +31,7 @@ export class ClientRecovery {
     this.#control = control
     this.#client = client
     control.blocks.recover(client)
+    control.paces.clear(client)
     const counters = new Counters(control.words, control.metricsStart(client))
     const settled = [COMPLETED, FAILED, TIMED_OUT, CANCELLED]
       .map((outcome) => counters.get(outcome))

@@ -35,6 +35,8 @@ export function recoverWorker(
   const { shape, tasks, blocks, queues } = control
   const actor = workerActor(shape, step, worker)
   blocks.recover(actor)
+  control.paces.clear(actor)
+  control.needs.endWant(actor)
   const running: number[] = []
   for (const slot of control.usedSlots) {
     const word = tasks.word(slot)

@@ -6,6 +6,8 @@ import { metricWords } from '../metrics/layout.ts'
 import { Bells } from './bells.ts'
 import { type Clock, ManualClock, MonotonicClock } from './clock.ts'
 import { DeathTable } from './death-table.ts'
+import { MemoryNeeds } from './memory-needs.ts'
+import { PaceTable } from './pace-table.ts'
 import { MAX_SLOTS, Ring } from './ring.ts'
 import { StepQueue, type StepQueueShape } from './step-queue.ts'
 import { MAX_ACTORS, TaskTable } from './task-table.ts'
@@ -20,6 +22,8 @@ export interface FlowShape {
   readonly priorities: number
   /** Milliseconds that a task of a priority counts as having come earlier than one of the next lower; see ageing.ts. */
   readonly priorityAgeing: number
+  /** Whether tasks are refused, and given up, that are expected to miss their deadline. */
+  readonly refuseLate: boolean
   readonly inlineBytes: number
   /** Cap of payload memory in bytes. */
   readonly memory: number
@@ -64,6 +68,8 @@ export function actorCount(shape: FlowShape): number {
 interface Layout {
   readonly bells: number
   readonly metrics: number
+  readonly paces: number
+  readonly needs: number
   readonly deaths: number
   readonly vitals: number
   readonly queues: readonly number[]
@@ -103,6 +109,8 @@ function layoutOf(shape: FlowShape): Layout {
   return {
     bells: region(actors * Bells.WORDS_PER_ACTOR),
     metrics: region(actors * metricWords(shape)),
+    paces: region(PaceTable.wordsNeeded(actors, shape.priorities)),
+    needs: region(MemoryNeeds.wordsNeeded(shape.steps.length, actors)),
     deaths: region(DeathTable.WORDS),
     vitals: region(Vitals.wordsNeeded(actors)),
     queues: queueShapes.map((queue) => region(StepQueue.wordsNeeded(queue))),
@@ -148,6 +156,8 @@ export class Control {
   readonly usedSlots: UsedSlots
   readonly deaths: DeathTable
   readonly vitals: Vitals
+  readonly paces: PaceTable
+  readonly needs: MemoryNeeds
   readonly blocks: BlockTable
   readonly leases: Leases
   readonly queues: readonly StepQueue[]
@@ -180,6 +190,8 @@ export class Control {
     this.usedSlots = new UsedSlots(words, layout.usedSlots, clients, slotsPerClient)
     this.deaths = new DeathTable(words, layout.deaths)
     this.vitals = new Vitals(words, layout.vitals, actors)
+    this.paces = new PaceTable(words, layout.paces, actors, shape.priorities)
+    this.needs = new MemoryNeeds(words, layout.needs, shape.steps.length, actors)
     this.blocks = new BlockTable(
       layout.geometry,
       words,
@@ -266,10 +278,31 @@ export class Control {
     this.blocks.takeWaiters((actor) => this.bells.ring(actor))
   }
 
+  /** Wakes the clients that sleep: a worker lacks memory that their tasks may hold. */
+  wakeClients(): void {
+    for (let client = 0; client < this.shape.clients; client++) this.bells.ring(client)
+  }
+
   /**
-   * How many pages may be in use before an allocation at `stage` is refused: 0 is admission, then one stage for each
-   * step. Later stages may go further, so that what is in the flow can always leave it: a quarter of the memory is
-   * kept from admission, and an equal share of that quarter from each step but the last.
+   * How many pages may be in use before an allocation at `stage` is refused, for a task that holds `pages` with it. As far
+   * as {@link pageLimit}, but for the steps that follow as much is left as they have been seen to add to a task; only
+   * what would never fit then is let in as if that were not so.
+   */
+  pageLimitNow(stage: number, pages: number): number {
+    const { capPages } = this.blocks.geometry
+    const stages = this.shape.steps.length
+    const share = (0.25 * capPages) / stages
+    let left = capPages
+    for (let step = Math.floor(stage); step < stages; step++)
+      left -= Math.min(1, step + 1 - stage) * Math.max(share, this.needs.ofStep(step))
+    left = Math.floor(left)
+    return pages > left ? this.pageLimit(stage) : left
+  }
+
+  /**
+   * How many pages may be in use at `stage` at the most: 0 is admission, then one stage for each step. Later stages may go
+   * further, so that what is in the flow can always leave it: a quarter of the memory is kept from admission, and an equal
+   * share of that quarter from each step but the last.
    */
   pageLimit(stage: number): number {
     const { capPages } = this.blocks.geometry

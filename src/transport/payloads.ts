@@ -24,10 +24,11 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
   readonly #opened: ArrayBuffer[] = []
   #slot = 0
   #generation = 0
-  #limit = 0
+  #stage = 0
   #openedBytes = 0
   #placedPages = 0
   #missingPages = 0
+  #mostInUse = 0
   readonly #garbage: number[] = []
 
   constructor(control: Control) {
@@ -38,7 +39,7 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
   begin(slot: number, generation: number, stage: number): void {
     this.#slot = slot
     this.#generation = generation
-    this.#limit = this.#control.pageLimit(stage)
+    this.#stage = stage
     this.#openedBytes = this.#placedPages = 0
   }
 
@@ -67,12 +68,15 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
    * PayloadTooLargeError when there never will be, since what the task itself holds leaves too little.
    */
   allocate(length: number): number {
-    const { blocks, tasks } = this.#control
-    const block = blocks.allocate(length, ownedBySlot(this.#slot), this.#limit)
+    const control = this.#control
+    const { blocks, tasks } = control
+    const { geometry } = blocks
+    const pages = geometry.classes[geometry.classFor(length)]?.pages ?? 0
+    const limit = control.pageLimitNow(this.#stage, this.#heldPages() + pages)
+    const block = blocks.allocate(length, ownedBySlot(this.#slot), limit)
     if (block < 0) {
-      const { geometry } = blocks
-      this.#missingPages =
-        this.#placedPages + (geometry.classes[geometry.classFor(length)]?.pages ?? 0)
+      this.#missingPages = this.#placedPages + pages
+      this.#mostInUse = limit - this.#missingPages
       throw this.#tooLarge(length) ?? exhausted
     }
     this.#placedPages += blocks.geometry.classOf(block).pages
@@ -92,9 +96,32 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
     return this.#missingPages
   }
 
-  /** Whether so many pages are free at a stage. */
+  /** Pages that may be in use for that task to get them. */
+  get mostInUse(): number {
+    return this.#mostInUse
+  }
+
+  /** Pages that were placed since {@link begin}. */
+  get placedPages(): number {
+    return this.#placedPages
+  }
+
+  /** Whether so many pages are free for a task that is to be admitted, and no worker waits for them. */
   mayPlace(pages: number, stage: number): boolean {
-    return this.#control.blocks.pagesInUse() + pages <= this.#control.pageLimit(stage)
+    const { blocks, needs } = this.#control
+    const inUse = blocks.pagesInUse()
+    return (
+      inUse + pages <= this.#control.pageLimitNow(stage, pages) && needs.mostInUse() === Infinity
+    )
+  }
+
+  /** Pages of the blocks in the slot's list. */
+  #heldPages(): number {
+    const { blocks, tasks } = this.#control
+    let held = 0
+    for (let block = tasks.firstBlock(this.#slot); block >= 0; block = blocks.next(block))
+      held += blocks.geometry.classOf(block).pages
+    return held
   }
 
   /** Whether this worker still has the task in `slot`: once that is handed over, its payloads may be anybody's. */
@@ -104,12 +131,11 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
   }
 
   #tooLarge(length: number): PayloadTooLargeError | undefined {
-    const { blocks, tasks } = this.#control
-    let held = 0
-    for (let block = tasks.firstBlock(this.#slot); block >= 0; block = blocks.next(block))
-      held += blocks.geometry.classOf(block).pages
-    const largest = blocks.geometry.largestWithin(this.#limit)
-    if (length <= blocks.geometry.largestWithin(this.#limit - held) * PAGE_BYTES) return undefined
+    const { geometry } = this.#control.blocks
+    const limit = this.#control.pageLimit(this.#stage)
+    const held = this.#heldPages()
+    const largest = geometry.largestWithin(limit)
+    if (length <= geometry.largestWithin(limit - held) * PAGE_BYTES) return undefined
     return new PayloadTooLargeError(held * PAGE_BYTES + length, largest * PAGE_BYTES)
   }
 

@@ -84,6 +84,11 @@ export class StepQueue {
     return this.waiting(priority) < queueSize
   }
 
+  /** Cells in the ring of `priority`: what waits there, and what was withdrawn and not swept out yet. */
+  cells(priority: number): number {
+    return this.#ring(priority).length
+  }
+
   /** Tasks that wait at any priority. Reads the rings. */
   get length(): number {
     let length = 0

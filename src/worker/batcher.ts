@@ -16,14 +16,17 @@ export interface BatcherOptions {
   readonly batchTimeout: number
   /** Gives up the thread until the bell rings or `until` (flow time) has come. */
   readonly sleep: (until: number) => Promise<void>
-  /** Settles a claimed task whose deadline has passed. */
+  /** Milliseconds that a batch takes at the least. */
+  readonly quickest: (now: number) => number
+  /** Settles a claimed task whose deadline has passed, or will have passed before it is finished. */
   readonly expire: (claim: Claim) => void
 }
 
 /**
  * Gathers one batch at a time. Greedy without a `batchTimeout`: what is there, never waiting. With one, it waits for a
- * full batch, counted from the first task. Withdrawn and expired tasks never enter. A suspect, whose last worker died,
- * is a batch of its own.
+ * full batch, counted from the first task. Withdrawn and expired tasks never enter, nor do those that cannot be finished
+ * in time while others wait that can: under overload the first of a queue is always the one that is almost late. A
+ * suspect, whose last worker died, is a batch of its own.
  */
 export class Batcher {
   readonly #control: Control
@@ -41,6 +44,7 @@ export class Batcher {
     const { tasks, clock, actor } = this.#control
     const queue = this.#control.queues[this.#step]!
     let now = -1
+    let quickest = 0
     let claimed = false
     let isClosed = false
     while (batch.length < room && !isClosed) {
@@ -48,9 +52,13 @@ export class Batcher {
       isClosed = slot === SUSPECT_NEXT
       if (slot < 0) break
       claimed = true
-      if (now < 0) now = clock.now()
+      if (now < 0) {
+        now = clock.now()
+        quickest = this.#options.quickest(now)
+      }
       const claim = { slot, generation: generationOfState(tasks.word(slot)), claimedAt: now }
-      if (tasks.deadline(slot) <= now) this.#options.expire(claim)
+      const left = tasks.deadline(slot) - now
+      if (left <= 0 || (left < quickest && !queue.isEmpty())) this.#options.expire(claim)
       else {
         batch.push(claim)
         isClosed = tasks.deathsSeen(slot) > 0

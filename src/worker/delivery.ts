@@ -41,6 +41,8 @@ export class Delivery {
   readonly #toRing: boolean[]
   readonly #toWake: boolean[]
   #hasMadeWork = false
+  /** The most pages that were placed for a task. */
+  #mostPlaced = 0
   /** The step for which there was no room last. */
   #fullStep = 0
 
@@ -155,8 +157,10 @@ export class Delivery {
       this.#askFor(obstacle, slot)
       if (obstacle === 'room' || this.#hasMemory() || tasks.isCancelled(slot))
         obstacle = this.#tryHandOver(claim, task, clock.now())
+      if (obstacle !== 'memory') this.#endWant()
       if (obstacle === undefined) return
       if (clock.now() >= deadline) {
+        this.#endWant()
         if (obstacle === 'room') this.#finish(claim, OUTCOME_TIMED_OUT)
         else this.#failLate(claim, new OutOfMemoryError())
         return
@@ -168,19 +172,26 @@ export class Delivery {
 
   /** Arranges to be rung when what is missing comes. The bell is armed before: who takes the name off the list rings. */
   #askFor(obstacle: Obstacle, slot: number): void {
-    const { tasks, queues, blocks, actor } = this.#control
+    const { tasks, queues, blocks, needs, actor } = this.#control
     this.#sleeper.arm()
     if (obstacle === 'memory') {
       tasks.setWaitsForMemory(slot, true)
       blocks.wait()
+      needs.want(actor, this.#payloads.mostInUse)
+      this.#control.wakeClients()
     } else {
       queues[this.#fullStep]!.waitForRoom(actor)
     }
   }
 
+  /** Says that there is no more waiting for memory: what waits to be admitted may have it. */
+  #endWant(): void {
+    if (this.#control.needs.endWant(this.#control.actor)) this.#control.wakeMemoryWaiters()
+  }
+
   /** Whether there is the memory that was missing last. */
   #hasMemory(): boolean {
-    return this.#payloads.mayPlace(this.#payloads.missingPages, this.#step + 1)
+    return this.#control.blocks.pagesInUse() <= this.#payloads.mostInUse
   }
 
   /** A short queue in front of a fast step is full for microseconds only: looks for room before asking for it. */
@@ -256,7 +267,19 @@ export class Delivery {
   /** Writes fields for a generation that does not count yet. */
   #write(slot: number, generation: number, fields: object): void {
     this.#payloads.begin(slot, generation, this.#step + 1)
-    writeFields(this.#control, this.#encoder, slot, generation, fields, this.#payloads)
+    try {
+      writeFields(this.#control, this.#encoder, slot, generation, fields, this.#payloads)
+    } finally {
+      this.#learnNeed()
+    }
+  }
+
+  /** What the step adds to a task is left free for it from now on. */
+  #learnNeed(): void {
+    const { placedPages } = this.#payloads
+    if (placedPages <= this.#mostPlaced) return
+    this.#mostPlaced = placedPages
+    this.#control.needs.raise(this.#step, placedPages)
   }
 
   #finish({ slot, generation }: Claim, outcome: number): void {

@@ -9,6 +9,7 @@ import { Batcher, type Claim } from './batcher.ts'
 import type { Company } from './company.ts'
 import { Delivery } from './delivery.ts'
 import type { MemoryLimit } from './memory-limit.ts'
+import { type Pace, Turns } from './pace.ts'
 import type { Sleeper } from './sleeper.ts'
 
 export interface LoopOptions extends RunnerOptions {
@@ -39,6 +40,7 @@ export class StepLoop {
   readonly #delivery: Delivery
   readonly #sleeper: Sleeper
   readonly #spinner: Spinner
+  readonly #turns: Turns
   /** The worker's loops, where it has several. */
   readonly #company: Company | undefined
   #stopping = false
@@ -50,11 +52,13 @@ export class StepLoop {
     decoder: FieldDecoder,
     sleeper: Sleeper,
     meter: StepMeter,
+    pace: Pace,
     company?: Company,
   ) {
     this.#control = control
     this.#options = options
     this.#sleeper = sleeper
+    this.#turns = new Turns(pace)
     this.#company = company
     this.#spinner = new Spinner(options.spin)
     const payloads = new Payloads(control)
@@ -86,6 +90,7 @@ export class StepLoop {
         const queue = control.queues[options.step]!
         await sleeper.sleep(until, () => !queue.isEmpty())
       },
+      quickest: (now) => pace.quickest(now),
       expire: (claim) => {
         meter.add(EXPIRED, 1)
         this.#delivery.expire(claim)
@@ -121,6 +126,7 @@ export class StepLoop {
       if (batch.length === 0) {
         this.#delivery.flush()
         company?.leave()
+        this.#turns.rest(clock.now())
         if (!this.#spin()) await this.#sleepForWork()
         lastTurn = clock.now()
         continue
@@ -130,8 +136,10 @@ export class StepLoop {
         await company.beAlone()
         hasWaited = true
       }
-      const gatheredAt = hasWaited ? clock.now() : batch[0]!.claimedAt
+      const { claimedAt } = batch[0]!
+      const gatheredAt = hasWaited ? clock.now() : claimedAt
       batch = this.#batcher.start(batch, gatheredAt)
+      if (batch.length > 0) this.#turns.begin(batch, claimedAt, gatheredAt)
       const pending = batch.length > 0 ? this.#runner.run(batch, gatheredAt) : undefined
       if (pending !== undefined) {
         await pending

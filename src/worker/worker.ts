@@ -14,6 +14,7 @@ import { InputCheck } from './input-check.ts'
 import { type Send, WorkerLog } from './log.ts'
 import { StepLoop } from './loop.ts'
 import { MemoryLimit, ownMemory } from './memory-limit.ts'
+import { Pace } from './pace.ts'
 import { Pulse } from './pulse.ts'
 import { Sleeper } from './sleeper.ts'
 
@@ -142,6 +143,7 @@ function startLoops(
   })
   const { words, shape, actor } = control
   const meter = new StepMeter(words, control.metricsStart(actor), shape, init.batchSize)
+  const pace = new Pace(control, init.batchSize, init.concurrency)
   const company = init.concurrency > 1 ? new Company() : undefined
   const pulse = new Pulse(control, init.handleTimeout !== Infinity)
   const inputCheck =
@@ -179,6 +181,7 @@ function startLoops(
       new FieldDecoder(),
       sleeper,
       meter,
+      pace,
       company,
     )
   })

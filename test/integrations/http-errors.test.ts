@@ -58,6 +58,10 @@ test.each([
 test('who is refused with 503 learns when to come again', () => {
   for (const error of [new QueueFullError(1), new NotRunningError('created')])
     expect(Number(toHttpError(error).headers['retry-after'])).toBeGreaterThan(0)
+  const seconds = [1, 999, 1_000, 1_001, 61_000].map(
+    (retryAfter) => toHttpError(new QueueFullError(1, { retryAfter })).headers['retry-after'],
+  )
+  expect(seconds).toEqual(['1', '1', '1', '2', '61'])
   expect(toHttpError(new TaskTimeoutError(1)).headers).toEqual({})
 })
 

@@ -18,6 +18,7 @@ const shapeFor = (clients: number): FlowShape => ({
   slotsPerClient: 4,
   priorities: 3,
   priorityAgeing: 1000,
+  refuseLate: true,
   inlineBytes: 512,
   memory: 64 * PAGE_BYTES,
   steps: [
@@ -139,6 +140,8 @@ export class SmallFlow extends SmallClient {
 
 export interface SmallWorkerOptions {
   readonly batchSize?: number
+  /** Milliseconds that its batches take at the least. */
+  readonly quickest?: number
   /** Called when the worker has found a deadline passed, before it acts on that. */
   readonly onExpired?: () => void
 }
@@ -153,7 +156,7 @@ export class SmallWorker {
   readonly #batchSize: number
 
   constructor(flow: SmallFlow, step: number, worker: number, options: SmallWorkerOptions = {}) {
-    const { batchSize = 2, onExpired } = options
+    const { batchSize = 2, quickest = 0, onExpired } = options
     this.#batchSize = batchSize
     this.control = flow.attach(workerActor(flow.shape, step, worker))
     this.payloads = new Payloads(this.control)
@@ -173,6 +176,7 @@ export class SmallWorker {
       batchSize,
       batchTimeout: 0,
       sleep: () => Promise.resolve(),
+      quickest: () => quickest,
       expire: (claim) => {
         onExpired?.()
         this.delivery.expire(claim)

@@ -7,6 +7,7 @@ import { type BellEnds, createBell } from '../../src/transport/bells.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
 import { FREE, QUEUED, RUNNING, actorOf, stateOf } from '../../src/transport/task-table.ts'
 import { StepLoop } from '../../src/worker/loop.ts'
+import { Pace } from '../../src/worker/pace.ts'
 import { Sleeper } from '../../src/worker/sleeper.ts'
 import { diesAt, preemptFromNowOn } from '../support/atomics.ts'
 import { turn } from '../support/flow.ts'
@@ -77,6 +78,7 @@ beforeEach(async () => {
     new FieldDecoder(),
     sleeper,
     new StepMeter(control.words, control.metricsStart(WORKER), control.shape, 1),
+    new Pace(control, 1, 1),
   )
   running = loop.run()
   await turns()

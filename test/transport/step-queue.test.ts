@@ -5,6 +5,7 @@ import { type BellEnds, createBell } from '../../src/transport/bells.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
 import { CLAIMED, actorOf, generationOfState, stateOf } from '../../src/transport/task-table.ts'
 import { StepLoop } from '../../src/worker/loop.ts'
+import { Pace } from '../../src/worker/pace.ts'
 import { Sleeper } from '../../src/worker/sleeper.ts'
 import { eachDeath, eachPreemption, preemptFromNowOn } from '../support/atomics.ts'
 import { isLinearizable, type Observed } from '../support/linearize.ts'
@@ -251,6 +252,7 @@ describe('going to sleep', () => {
       new FieldDecoder(),
       sleeper,
       new StepMeter(control.words, control.metricsStart(control.actor), control.shape, 2),
+      new Pace(control, 2, 1),
     )
     loops.push({ loop, sleeper, done: loop.run() })
     return sleeper

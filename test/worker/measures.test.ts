@@ -16,6 +16,7 @@ import { createBell } from '../../src/transport/bells.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
 import type { ManualClock } from '../../src/transport/clock.ts'
 import { StepLoop } from '../../src/worker/loop.ts'
+import { Pace } from '../../src/worker/pace.ts'
 import { Sleeper } from '../../src/worker/sleeper.ts'
 import { turn } from '../support/flow.ts'
 import { SmallFlow } from '../support/small-flow.ts'
@@ -59,6 +60,7 @@ async function work(
     new FieldDecoder(),
     sleeper,
     meter,
+    new Pace(control, 4, 1),
   )
   const done = loop.run()
   for (let hop = 0; hop < 4; hop++) await turn()

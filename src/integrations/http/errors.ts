@@ -40,6 +40,9 @@ const FAILED: HttpError = {
   headers: {},
 }
 
+/** Whole seconds, at least one: what the header takes. */
+const inSeconds = (ms: number): string => String(Math.max(1, Math.ceil(ms / 1000)))
+
 /** What each error of a flow comes to; without an answer of its own it is a failure of the service. */
 const ANSWERS: Readonly<Record<AqueductErrorCode, Answer | undefined>> = {
   AQ_QUEUE_FULL: BUSY,
@@ -82,7 +85,8 @@ const ANSWERS: Readonly<Record<AqueductErrorCode, Answer | undefined>> = {
  * | `PayloadTooLargeError` | 413 |
  * | `BodyError`: a body that is shorter or longer than it says | 400 |
  * | `TaskCancelledError`, a `BodyError` of a body that was cut off: the client has hung up | 499 |
- * | `QueueFullError`, `OutOfMemoryError`, `NotRunningError`, `FlowStoppedError`, `StartError` | 503, with `retry-after` |
+ * | `QueueFullError` | 503, with its `retryAfter` as `retry-after`, in whole seconds |
+ * | `OutOfMemoryError`, `NotRunningError`, `FlowStoppedError`, `StartError` | 503, with `retry-after` |
  * | `TaskTimeoutError` | 504 |
  * | all others: `HandlerError`, `WorkerDiedError`, … | 500 |
  *
@@ -91,15 +95,19 @@ const ANSWERS: Readonly<Record<AqueductErrorCode, Answer | undefined>> = {
  * import { QueueFullError } from 'aqueduct-ts'
  * import { toHttpError } from 'aqueduct-ts/http'
  *
- * const { status, code, headers } = toHttpError(new QueueFullError(100))
- * console.log(status, code, headers) // 503 AQ_QUEUE_FULL { 'retry-after': '1' }
+ * const { status, code, headers } = toHttpError(new QueueFullError(100, { retryAfter: 1_200 }))
+ * console.log(status, code, headers) // 503 AQ_QUEUE_FULL { 'retry-after': '2' }
  * ```
  */
 export function toHttpError(error: unknown): HttpError {
   if (AqueductError.is(error)) {
     // A newer copy of the library may have codes that this one does not know.
     const answer = ANSWERS[error.code]
-    return answer === undefined ? FAILED : { code: error.code, ...answer }
+    if (answer === undefined) return FAILED
+    const { retryAfter } = error as { readonly retryAfter?: unknown }
+    if (error.code !== 'AQ_QUEUE_FULL' || typeof retryAfter !== 'number')
+      return { code: error.code, ...answer }
+    return { code: error.code, ...answer, headers: { 'retry-after': inSeconds(retryAfter) } }
   }
   return refusal(error) ?? FAILED
 }
