@@ -6,6 +6,7 @@ import type { Control } from '../transport/control.ts'
 import { readFields } from '../transport/fields.ts'
 import type { Payloads } from '../transport/payloads.ts'
 import { Batch } from './batch.ts'
+import { BatchMeasures } from './batch-measures.ts'
 import type { Claim } from './batcher.ts'
 import { CallerWatch } from './caller-watch.ts'
 import type { Delivery } from './delivery.ts'
@@ -50,6 +51,7 @@ export class BatchRunner {
   readonly #payloads: Payloads
   readonly #delivery: Delivery
   readonly #meter: StepMeter
+  readonly #measures: BatchMeasures
   readonly #watch: CallerWatch
   #deliveredAt = 0
   /** The payloads of the batch as they were before the handler was called, if that is to be checked. */
@@ -72,6 +74,7 @@ export class BatchRunner {
     this.#payloads = payloads
     this.#delivery = delivery
     this.#meter = meter
+    this.#measures = new BatchMeasures(control, options.step, meter)
     this.#watch = new CallerWatch(control, sleeper)
   }
 
@@ -115,7 +118,7 @@ export class BatchRunner {
     batch.close()
     const { claims, tasks } = batch
     const now = (this.#deliveredAt = this.#control.clock.now())
-    this.#measure(claims, startedAt, now)
+    this.#measures.handled(claims, startedAt, now)
     const pending = batch.isWhole
       ? this.#delivery.deliver(claims, tasks, now)
       : this.#deliverRest(batch, now)
@@ -147,7 +150,7 @@ export class BatchRunner {
   async #onThrown(batch: Batch, error: unknown, startedAt: number): Promise<void> {
     const failed = this.#sortOut(batch, error)
     const giveUp = (group: FailedTasks): void => {
-      this.#measure(group.tasks, startedAt, this.#control.clock.now())
+      this.#measures.handled(group.tasks, startedAt, this.#control.clock.now())
       this.#failAll(group)
     }
     if (failed !== undefined) {
@@ -210,7 +213,8 @@ export class BatchRunner {
         readFields(control, this.#decoder, slot, generation, task, this.#payloads, false)
         batch.tasks.push(task)
         batch.claims.push(claim)
-        if (isFirst && this.#meter.isOn) this.#measureArrival(claim)
+        if (isFirst && this.#meter.isOn)
+          this.#bytes += this.#measures.arrived(claim, this.#payloads.openedBytes)
       } catch (error) {
         this.#fail([claim], error)
         this.#delivery.flush()
@@ -246,32 +250,6 @@ export class BatchRunner {
     if (!this.#watch.callers.hasGone(claim, now)) return false
     this.#delivery.forget(claim)
     return true
-  }
-
-  #measure(claims: readonly Claim[], startedAt: number, now: number): void {
-    if (!this.#meter.isOn) return
-    const { tasks } = this.#control
-    const { step } = this.#options
-    const handleMs = now - startedAt
-    for (const { slot, claimedAt } of claims) {
-      const queueMs = Math.max(0, claimedAt - tasks.queuedAt(slot))
-      tasks.setTiming(slot, step, queueMs, startedAt - claimedAt, handleMs, claims.length)
-    }
-    this.#meter.handled(handleMs, claims.length)
-  }
-
-  /** A task has been decoded: how long it was on its way, and how much of it there was. */
-  #measureArrival({ slot, generation, claimedAt }: Claim): void {
-    const { tasks } = this.#control
-    const from = tasks.stepBefore(slot, this.#options.step)
-    const bytes = tasks.fieldsLength(slot, generation) + this.#payloads.openedBytes
-    this.#bytes += bytes
-    this.#meter.arrived(
-      from,
-      tasks.priority(slot),
-      claimedAt - (from < 0 ? tasks.admittedAt(slot) : tasks.queuedAt(slot)),
-      bytes,
-    )
   }
 }
 

@@ -16,7 +16,8 @@ const flowOf = (...steps: readonly object[]): Flow<AnimalTask> => new Flow(steps
 
 describe('a flow is refused when it is made', () => {
   test('when a later step does not know a class that an earlier one handles', () => {
-    const make = (): unknown => flowOf(PetHandler, new FlowStep(CatHandler, { name: 'cats' }))
+    const cats = new FlowStep(CatHandler, { name: 'cats' })
+    const make = (): unknown => flowOf(PetHandler, cats)
     expect(make).toThrow(InvalidHandlerError)
     expect(make).toThrow(
       /^step cats: the `task` of CatHandler does not name DogTask, which PetHandler handles: .*handleCondition/,
@@ -38,8 +39,8 @@ describe('a flow is refused when it is made', () => {
 })
 
 describeIsolations('a flow', (isolation) => {
-  const step = <Handler extends typeof AnimalHandler | typeof PetHandler | typeof CatHandler>(
-    handler: Handler,
+  const step = (
+    handler: typeof AnimalHandler | typeof PetHandler | typeof CatHandler,
     options = {},
   ): object => new FlowStep(handler as typeof CatHandler, { isolation, ...options })
 
