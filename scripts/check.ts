@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-const steps = ['build', 'lint', 'format', 'types', 'imports', 'dead-code', 'package']
+const steps = ['build', 'lint', 'format', 'types', 'imports', 'dead-code', 'fuzz', 'package']
 
 interface Outcome {
   readonly passed: number
