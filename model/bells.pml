@@ -5,7 +5,7 @@
  * src/transport/step-queue.ts: takeGathering, endGathering, sleep, wake, hasSleeper, needsWake, takeSleeper,
  *   waitForRoom, hasRoom, hasMuchRoom, takeRoomWaiters
  * src/transport/control.ts: wakeWorker, wakeRoomWaiters
- * src/worker/loop.ts: run, sleepForWork
+ * src/worker/loop.ts: sleepForWork
  * src/worker/batcher.ts: fill
  * src/client/admission.ts: add, retry
  * src/runtime/recovery.ts: recoverWorker
