@@ -59,7 +59,7 @@ export interface ClientOptions {
 }
 
 /** Who is told that tasks or bodies have begun to wait for memory, or have ceased to. */
-export interface ClientDiagnostics {
+interface ClientDiagnostics {
   readonly isMemoryWatched: boolean
   memoryPressure(isWaiting: boolean): void
 }
