@@ -27,9 +27,12 @@ export const duration = (min: number): Rule => ({
   accepts: (value) => isNumber(value) && value >= min,
 })
 
+/** What a timer can run: Node fires a longer one at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
 export const finiteDuration = (min: number): Rule => ({
-  expects: `a finite number of milliseconds of at least ${min}`,
-  accepts: (value) => isNumber(value) && value >= min && value !== Infinity,
+  expects: `a finite number of milliseconds of at least ${min} (and at most ${LONGEST_TIMER}, 24 days)`,
+  accepts: (value) => isNumber(value) && value >= min && value <= LONGEST_TIMER,
 })
 
 export const bytes: Rule = {

@@ -16,12 +16,18 @@ import { makeDigitFlow } from './flow.ts'
 import { DigitTask } from './task.ts'
 
 const { HOST = '127.0.0.1', PORT = '8080', TIMEOUT = '5000', MAX_PENDING = '256' } = process.env
+/** Milliseconds for a request to arrive, its body included: who sends more slowly is cut off. */
+const requestTimeout = Number(process.env['REQUEST_TIMEOUT'] ?? 30_000)
 
 const MAX_PICTURE = 8 * 1024 * 1024 // bytes
 
 const flow = makeDigitFlow({ maxPending: Number(MAX_PENDING) })
 const app = Fastify({
-  requestTimeout: 30_000, // ms for a body to arrive
+  requestTimeout,
+  http: {
+    headersTimeout: Math.min(10_000, requestTimeout),
+    connectionsCheckingInterval: requestTimeout / 10, // Node looks every 30 s otherwise
+  },
   return503OnClosing: false, // what arrives on open connections while we stop is still answered
   frameworkErrors: (error, _request, reply) => sendError(error, reply),
   clientErrorHandler: refuseConnection,

@@ -11,6 +11,9 @@ interface List {
   last: Timed | undefined
 }
 
+/** Milliseconds that a timer of Node can run at the most; a longer one would fire at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
 /**
  * Deadlines of pending tasks. Tasks with the same timeout expire in the order in which they came, so each timeout has a
  * list that is only ever appended to: adding and removing costs a few assignments, and one timer serves them all.
@@ -81,7 +84,9 @@ export class Deadlines<Entry extends Timed> {
     this.#timerAt = at
     if (!this.#useTimer) return
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.run(), Math.max(0, Math.ceil(at - this.#now())))
+    // One that is early finds nothing to expire, and sets the next.
+    const delay = Math.min(LONGEST_TIMER, Math.max(0, Math.ceil(at - this.#now())))
+    this.#timer = setTimeout(() => this.run(), delay)
     // A flow that runs keeps the program alive by its workers; a deadline alone never does.
     this.#timer.unref()
   }

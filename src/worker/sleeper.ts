@@ -1,6 +1,9 @@
 import { BellReader } from '../transport/bell-reader.ts'
 import type { Control } from '../transport/control.ts'
 
+/** Milliseconds that a timer of Node can run at the most: who is woken early looks, and sleeps again. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
 /**
  * The worker's bell, read in its event loop, and the timer that may end a sleep earlier. Several loops of one worker
  * may sleep at once: a ring wakes them all, and each looks for itself. Others may listen for rings while no loop sleeps.
@@ -53,7 +56,8 @@ export class Sleeper {
     if (until < this.#timerAt && !this.#control.isClockManual) {
       clearTimeout(this.#timer)
       this.#timerAt = until
-      this.#timer = setTimeout(() => this.wakeAll(), Math.max(0, Math.ceil(until - clock.now())))
+      const delay = Math.min(LONGEST_TIMER, Math.max(0, Math.ceil(until - clock.now())))
+      this.#timer = setTimeout(() => this.wakeAll(), delay)
     }
     return new Promise((resolve) => {
       this.#sleeping.push(resolve)
