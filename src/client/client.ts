@@ -190,8 +190,8 @@ export class Client {
     let firstStep: number
     try {
       this.#checkAdmissible(signal, options.priority)
-      this.#counters.add(ADMITTED, 1)
       firstStep = this.#firstStep(task)
+      this.#counters.add(ADMITTED, 1)
     } catch (error) {
       this.#options.onSettled(task, undefined)
       return Promise.reject(toError(error))
@@ -261,7 +261,7 @@ export class Client {
     throw new QueueFullError(most)
   }
 
-  /** The first step that wants the task, or -1. */
+  /** The first step that wants the task, or -1. The program's own code says so, and may look at the books meanwhile. */
   #firstStep(task: object): number {
     const { conditions } = this.#options
     for (let step = 0; step < conditions.length; step++) {
@@ -270,6 +270,7 @@ export class Client {
       try {
         if ((task as Record<string, () => unknown>)[condition]!()) return step
       } catch (error) {
+        this.#counters.add(ADMITTED, 1)
         this.#counters.add(FAILED, 1)
         throw new HandlerError(this.#options.stepNames[step] ?? 'unknown', error)
       }
