@@ -54,7 +54,9 @@ export function readTaskCounts(control: Control | undefined): TaskCounts {
   const sum = (index: number): number =>
     books.reduce((before, counters) => before + counters.get(index), 0)
   const [completed, failed, timedOut] = [sum(COMPLETED), sum(FAILED), sum(TIMED_OUT)]
-  const [admitted, cancelled, rejected] = [sum(ADMITTED), sum(CANCELLED), sum(REJECTED)]
+  const [cancelled, rejected] = [sum(CANCELLED), sum(REJECTED)]
+  // Last: of what comes to its end while this reads, more would have ended than had been admitted.
+  const admitted = sum(ADMITTED)
   const pending = admitted - completed - failed - timedOut - cancelled
   return { admitted, completed, failed, timedOut, cancelled, pending, rejected }
 }

@@ -300,7 +300,7 @@ export class Client {
     throw new QueueFullError(this.#mostPending[priority]!, { expected, timeout, retryAfter })
   }
 
-  /** The first step that wants the task, or -1. */
+  /** The first step that wants the task, or -1. The program's own code says so, and may look at the books meanwhile. */
   #firstStep(task: object): number {
     const { conditions } = this.#options
     for (let step = 0; step < conditions.length; step++) {

@@ -95,6 +95,56 @@ test('a client that is stopped disturbs nobody, and goes on where it was', async
   expect(flow.stats().tasks).toMatchObject({ admitted: 63, completed: 63, pending: 0 })
 })
 
+test.each(['SIGCONT', 'SIGKILL'] as const)(
+  'a client that is stopped with all the results that it may have uncollected holds nobody up (then %s)',
+  async (signal) => {
+    const most = 24
+    const address = newAddress()
+    await using gate = await Gate.close()
+    const step = new FlowStep(PictureHandler, {
+      batchSize: 4,
+      concurrency: most / 4,
+      queueSize: most,
+    })
+    await using flow = await started(
+      new Flow([step], {
+        address,
+        maxClients: 2,
+        maxPending: most,
+        memory: 1 << 23,
+        logger: silent,
+      }),
+    )
+    await using client = await programAt(address)
+    await using other = await attachedTo(address)
+    client.tell(`work ${gate.name} ${most}`)
+    await said(client, { sent: most })
+    await gate.visited(1)
+    client.kill('SIGSTOP')
+    await until(() => stateOf(client.pid) === 'T', 'it has stopped')
+    gate.open()
+    await gate.visited(most)
+    for (let round = 0; round < 5; round++) {
+      const tasks = Array.from({ length: most }, (_, id) =>
+        other.process(new PictureTask(id, 50_000), { timeout: 60_000 }),
+      )
+      for (const [id, task] of (await Promise.all(tasks)).entries()) {
+        expect(task.seen).toEqual([id])
+        task.release()
+      }
+    }
+    expect(other.stats().tasks).toMatchObject({ completed: 5 * most, pending: 0 })
+    expect(flow.stats().tasks).toMatchObject({ completed: 5 * most, pending: most })
+    client.kill(signal)
+    if (signal === 'SIGCONT') await said(client, { done: most })
+    else await client.ended()
+    await until(() => flow.stats().tasks.pending === 0, 'its tasks are over')
+    await until(() => flow.stats().memory.blocksInUse === 0, 'nothing is left')
+    using task = await other.process(new PictureTask(7, 50_000))
+    expect(task.seen).toEqual([7])
+  },
+)
+
 test('a client that is stopped cannot hold up the end of its flow for longer than that may take', async () => {
   const address = newAddress()
   await using gate = await Gate.close()

@@ -37,6 +37,9 @@ const settings: Readonly<Record<string, Setting>> = {
 }
 const IN_FLIGHT = 14
 
+/** What the death of a worker may come to for a task that it had started. */
+const OF_DEATHS = new Set<unknown>(['AQ_WORKER_DIED', 'AQ_TASK_POISONED'])
+
 /** Tasks in flight all the time, each of which comes to what it should, or to the death of a worker. */
 class Load {
   readonly #flow: Flow<FailingTask>
@@ -67,7 +70,7 @@ class Load {
         if (task.visits.join() !== 'cut,looked' || !isWhole(task))
           this.wrong.push(`task ${task.id}: ${task.visits.join()}`)
       } catch (error) {
-        if ((error as { code?: string }).code === 'AQ_WORKER_DIED') this.died++
+        if (OF_DEATHS.has((error as { code?: string }).code)) this.died++
         else this.wrong.push(`task ${given.id}: ${String(error)}`)
       }
     }

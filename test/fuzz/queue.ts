@@ -39,7 +39,7 @@ const handleWith =
     }
   }
 
-const worker = fc.constantFrom<readonly [step: number, worker: number]>([0, 0], [0, 1], [1, 0])
+const workers = fc.constantFrom<readonly [step: number, worker: number]>([0, 0], [0, 1], [1, 0])
 const change = fc.nat(changes.length - 1)
 const batchSize = fc.integer({ min: 1, max: 3 })
 const commands = fc.oneof(
@@ -55,19 +55,24 @@ const commands = fc.oneof(
   },
   {
     weight: 8,
-    arbitrary: fc.record({ name: fc.constant('turn' as const), worker, change, batchSize }),
+    arbitrary: fc.record({
+      name: fc.constant('turn' as const),
+      worker: workers,
+      change,
+      batchSize,
+    }),
   },
   {
     weight: 3,
     arbitrary: fc.record({
       name: fc.constant('die' as const),
-      worker,
+      worker: workers,
       change,
       batchSize,
       step: fc.integer({ min: 1, max: 400 }),
     }),
   },
-  { weight: 3, arbitrary: fc.record({ name: fc.constant('recover' as const), worker }) },
+  { weight: 3, arbitrary: fc.record({ name: fc.constant('recover' as const), worker: workers }) },
   { weight: 2, arbitrary: fc.record({ name: fc.constant('cancel' as const), which: fc.nat() }) },
   { weight: 2, arbitrary: fc.record({ name: fc.constant('advance' as const), by: fc.nat(15) }) },
   { weight: 4, arbitrary: fc.record({ name: fc.constant('tick' as const) }) },
