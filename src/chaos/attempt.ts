@@ -45,8 +45,8 @@ function allows({ service, isStormy, outages }: Scene, plan: Plan, code: string)
       return isStormy || isForeign
     case 'AQ_TASK_POISONED': // also one whose worker was killed from outside while it was run again, alone
       return isStormy
-    case 'AQ_HANDLE_TIMEOUT':
-      return plan.harm === 'hang' || isForeign
+    case 'AQ_HANDLE_TIMEOUT': // also one whose worker took long to end
+      return plan.harm === 'hang' || plan.harm === 'die' || isForeign
     case 'AQ_START_FAILED': // what was pending in an outage; in another process:
     case 'AQ_STOPPED':
       return isStormy && outages > 0

@@ -22,8 +22,8 @@ const silent: FlowLogger = {
 /** `guest.ts` here, `guest.js` in the package. */
 const guestFile = fileURLToPath(new URL(`guest${extname(import.meta.url)}`, import.meta.url))
 
-/** Milliseconds: a batch takes a hundredth of it, unless one of its tasks hangs. */
-const handleTimeout = 1_000
+/** Milliseconds: a batch takes some ten, unless one of its tasks hangs. */
+const handleTimeout = 2_000
 
 const LARGEST = 4 * MiB
 /** Share of the tasks up to here, and their sizes in bytes. */

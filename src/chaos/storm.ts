@@ -11,6 +11,8 @@ export interface StormSettings {
   readonly inFlight: number
   /** Milliseconds. */
   readonly duration: number
+  /** Seconds for which it goes on when it has not killed all that it was to: workers may take long to start. */
+  readonly grace: number
   readonly kills: number
   /** Guests killed, where the service has any. */
   readonly guestKills: number
@@ -30,8 +32,6 @@ export interface StormCounts {
 
 /** Milliseconds until a caller who was refused, or a killer without a victim, tries again. */
 const AGAIN = 10
-/** A storm that has not killed all that it was to goes on, where workers take long to start, but not for ever. */
-const LONGEST = 3
 /** Share of the storm in which tasks hang, so that each is found out within it. */
 const HANGING_UNTIL = 0.8
 
@@ -46,12 +46,12 @@ export async function rage(
   counts: StormCounts,
   signal: AbortSignal,
 ): Promise<void> {
-  const { randomness, inFlight, duration, kills, guestKills, deadly, hanging } = settings
+  const { randomness, inFlight, duration, grace, kills, guestKills, deadly, hanging } = settings
   const start = performance.now()
   const isOver = (): boolean => {
     const elapsed = performance.now() - start
     const isDue = elapsed >= duration && counts.kills >= kills
-    return isDue || elapsed >= duration * LONGEST || signal.aborted
+    return isDue || elapsed >= duration + grace * 1000 || signal.aborted
   }
   const until = (moment: number): Promise<void> =>
     delay(Math.max(0, start + moment - performance.now()), undefined, { signal }).catch(
