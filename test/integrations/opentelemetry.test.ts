@@ -105,7 +105,7 @@ describeIsolations('OpenTelemetry', (isolation) => {
     expect(new Set(steps.map(({ parentSpanId }) => parentSpanId)).size).toBe(4)
     for (const { links } of steps)
       expect(links).toEqual([{ traceId: batch.traceId, spanId: batch.spanId }])
-    const draws = await receiver.named('handle Draw')
+    const draws = await receiver.named('handle Draw', 4)
     expect(draws.flatMap(({ links }) => links)).toHaveLength(4)
   })
 
