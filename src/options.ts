@@ -31,7 +31,7 @@ export const duration = (min: number): Rule => ({
 const LONGEST_TIMER = 2 ** 31 - 1
 
 export const finiteDuration = (min: number): Rule => ({
-  expects: `a finite number of milliseconds of at least ${min} (and at most ${LONGEST_TIMER}, 24 days)`,
+  expects: `a finite number of milliseconds of at least ${min} and at most ${LONGEST_TIMER}`,
   accepts: (value) => isNumber(value) && value >= min && value <= LONGEST_TIMER,
 })
 

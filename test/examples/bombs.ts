@@ -11,7 +11,7 @@ function chunk(type: string, data: Uint8Array): Buffer {
 }
 
 /** A PNG in one bit per pixel that says it is so large, with these rows. */
-export function png(
+function png(
   width: number,
   height: number,
   rows: Uint8Array,

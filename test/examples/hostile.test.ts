@@ -56,6 +56,10 @@ const raw = (...lines: readonly string[]): string => `${lines.join('\r\n')}\r\n\
 const statusesOf = (received: string): number[] =>
   [...received.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => Number(status))
 
+/** The head of a picture that says it is so long. */
+const headOf = (length: number): string =>
+  raw('POST /predict HTTP/1.1', 'host: x', 'content-type: image/png', `content-length: ${length}`)
+
 interface Answer {
   readonly status: number
   readonly text: string
@@ -101,7 +105,6 @@ test('requests that are none are answered with 400, and their connection is clos
     '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', // TLS
     'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
     'GET / HTTP/9.9\r\nhost: x\r\n\r\n',
-    'GET /\r\n\r\n',
     'BREW / HTTP/1.1\r\nhost: x\r\n\r\n',
     raw('GET / HTTP/1.1'), // no host
     raw('GET / HTTP/1.1', 'host: x', 'bad header'),
@@ -145,18 +148,16 @@ test('a body cannot smuggle a request past those before us', async () => {
 
 test('a length that is a lie harms only its own request', async () => {
   const picture = sample.read()
-  const head = (length: number): string =>
-    raw('POST /predict HTTP/1.1', 'host: x', 'content-type: image/png', `content-length: ${length}`)
   // Too short: what is left over is not a request.
-  const short = await shoot(Buffer.concat([Buffer.from(head(20)), picture]))
+  const short = await shoot(Buffer.concat([Buffer.from(headOf(20)), picture]))
   expect(new Set(statusesOf(short))).toEqual(new Set([400]))
   // Too long: the connection ends before the body does.
   for (const length of [picture.length + 1, 4_000_000])
     expect(
-      statusesOf(await shoot(Buffer.concat([Buffer.from(head(length)), picture]), service, true)),
+      statusesOf(await shoot(Buffer.concat([Buffer.from(headOf(length)), picture]), service, true)),
     ).not.toContain(200)
   // Far too long: refused before it comes.
-  expect(statusesOf(await shoot(head(9_000_000), service, true))).toContain(413)
+  expect(statusesOf(await shoot(headOf(9_000_000), service, true))).toContain(413)
   await isUnharmed()
 })
 
@@ -188,7 +189,7 @@ test('headers and paths that are too long, too many or too clever', async () => 
     [get('/%00'), [404]],
     [get('/%zz'), [400]],
     [get('/%c0%ae%c0%ae/'), [400]],
-    [get('/?__proto__[polluted]=1&constructor[prototype][polluted]=1'), [200]],
+    [get('/health/live?__proto__[polluted]=1&constructor[prototype][polluted]=1'), [200]],
     [get('http://evil.example/etc/passwd'), [404]],
     [get('/stats', '__proto__: x', 'constructor: x', 'toString: x'), [200]],
     [raw('OPTIONS * HTTP/1.1', 'host: x', 'connection: close'), [404]],
@@ -198,7 +199,8 @@ test('headers and paths that are too long, too many or too clever', async () => 
   for (const [bytes, statuses] of tricks) {
     const received = await shoot(bytes)
     expect([bytes.slice(0, 80), statusesOf(received)]).toEqual([bytes.slice(0, 80), statuses])
-    if (statuses[0] !== 200) expect(received.replace(/There is no .*"/, '')).not.toMatch(INTERNALS)
+    // What was asked for may be named.
+    expect(received.replace(/There is no .*"/, '')).not.toMatch(INTERNALS)
     expect(received).not.toContain('root:')
     expect(received).not.toContain('polluted":')
   }
@@ -230,16 +232,17 @@ test('pictures that are bombs are bad pictures, and soon', async () => {
 test('10,000 bad requests among 10,000 good ones: all the good ones are answered, and right', async () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 8 })
   const pictures = samples.map(({ read, type, digit }) => ({ body: read(), type, digit }))
-  const good = async (number: number): Promise<void> => {
-    if (number % 10 > 0) {
-      const { status, text } = await ask(agent, '/health/ready')
-      expect([status, text]).toEqual([200, '{"status":"ok","flows":{"flow":"running"}}'])
-      return
-    }
-    const { body, type, digit } = pictures[(number / 10) % pictures.length]!
-    const { status, text } = await ask(agent, '/predict', body, type)
-    expect([status, (JSON.parse(text) as { digit: number }).digit]).toEqual([200, digit])
+  /** Every tenth is a picture, whose digit comes back; the others are small. */
+  const good = async (number: number): Promise<string> => {
+    if (number % 10 > 0) return (await ask(agent, '/health/ready')).text
+    const { body, type } = pictures[(number / 10) % pictures.length]!
+    const { text } = await ask(agent, '/predict', body, type)
+    return String((JSON.parse(text) as { readonly digit?: number }).digit ?? text)
   }
+  const right = (number: number): string =>
+    number % 10 > 0
+      ? '{"status":"ok","flows":{"flow":"running"}}'
+      : String(pictures[(number / 10) % pictures.length]!.digit)
   const picture = sample.read()
   // Some end their connection, others share those of the good ones.
   const bad: readonly (() => Promise<readonly number[]>)[] = [
@@ -276,8 +279,8 @@ test('10,000 bad requests among 10,000 good ones: all the good ones are answered
     while (next < 10_000) {
       const number = next++
       const kind = number % bad.length
-      const [, statuses] = await Promise.all([good(number), bad[kind]!()])
-      expect([kind, statuses]).toEqual([kind, expected[kind]])
+      const [answer, statuses] = await Promise.all([good(number), bad[kind]!()])
+      expect([number, answer, statuses]).toEqual([number, right(number), expected[kind]])
     }
   }
   await Promise.all(Array.from({ length: 16 }, loop))

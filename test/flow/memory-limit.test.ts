@@ -8,6 +8,8 @@ import { SmallFlow } from '../support/small-flow.ts'
 
 const KIB = 1024
 
+const image = (pages: number): object => ({ image: new Uint8Array(pages * PAGE_BYTES) })
+
 describeIsolations('at the limit of the memory', (isolation) => {
   const resizing = (memory: number, steps = 3): Promise<Flow<ResizeTask>> =>
     started(
@@ -24,13 +26,11 @@ describeIsolations('at the limit of the memory', (isolation) => {
     await using gate = await Gate.close()
     await using flow = await resizing(1_200 * KIB, 1)
     const order: number[] = []
-    const give = (id: number, to: number): Promise<unknown> => {
-      const task = new ResizeTask(id, 100 * KIB, [to * KIB], gate.name)
-      return flow.process(task, { timeout: 60_000 }).then(({ data }) => {
-        order.push(id)
-        expect([...new Set(data)]).toEqual([id])
-        task.release()
-      })
+    const give = async (id: number, to: number): Promise<void> => {
+      using task = new ResizeTask(id, 100 * KIB, [to * KIB], gate.name)
+      const { data } = await flow.process(task, { timeout: 60_000 })
+      order.push(id)
+      expect([...new Set(data)]).toEqual([id])
     }
     const first = give(1, 900) // 1,000 KiB with its body
     await gate.visited()
@@ -73,7 +73,7 @@ test('what steps have added to a task is left free for them, as long as a task f
   const flow = new SmallFlow() // 64 pages, 48 of them for admission, 56 after the first step
   const { control } = flow
   const admitted = (pages: number): boolean => {
-    const task = flow.submit({ image: new Uint8Array(pages * PAGE_BYTES) })
+    const task = flow.submit(image(pages))
     const isIn = control.blocks.pagesInUse() > 0
     flow.client.failAll()
     expect([flow.isCompleted(task), control.blocks.pagesInUse()]).toEqual([false, 0])
@@ -95,7 +95,7 @@ test('while a worker waits for memory nothing is admitted that takes some, and i
   const { control } = flow
   const worker = 1
   control.needs.want(worker, 10)
-  flow.submit({ image: new Uint8Array(PAGE_BYTES) })
+  flow.submit(image(1))
   const small = flow.submit({ number: 1 }, Infinity, undefined, 1)
   expect(control.blocks.pagesInUse()).toBe(0)
   expect(flow.admitted()).toEqual([0, 1, 0])
@@ -113,7 +113,6 @@ test('while a worker waits for memory nothing is admitted that takes some, and i
 test('what is taken back is what came last with the lowest priority, and no more than is needed', () => {
   const flow = new SmallFlow()
   const { control } = flow
-  const image = (pages: number): object => ({ image: new Uint8Array(pages * PAGE_BYTES) })
   flow.submit(image(10), Infinity, undefined, 2)
   flow.submit(image(10), Infinity, undefined, 0)
   flow.submit(image(10), Infinity, undefined, 0)

@@ -41,12 +41,12 @@ test.each<[object, string, string]>([
   [
     { flow, startTimeout: Infinity },
     'startTimeout',
-    "the Fastify plugin: 'startTimeout' must be a finite number of milliseconds of at least 0, not Infinity",
+    "the Fastify plugin: 'startTimeout' must be a finite number of milliseconds of at least 0 and at most 2147483647, not Infinity",
   ],
   [
     { flow, closeTimeout: '10s' },
     'closeTimeout',
-    "the Fastify plugin: 'closeTimeout' must be a finite number of milliseconds of at least 0, not '10s'",
+    "the Fastify plugin: 'closeTimeout' must be a finite number of milliseconds of at least 0 and at most 2147483647, not '10s'",
   ],
   [
     { flow, exitOnFail: 1 },
