@@ -10,6 +10,9 @@ export const failpointSeconds = Number(process.env['FAILPOINT_SECONDS'] ?? 8)
 
 const compileCache = join(tmpdir(), 'aqueduct-compile-cache')
 
+/** Deaths that a test waits for, however slow the machine is. */
+export const leastDeaths = 20
+
 /** Failpoints that processes take one after another, each process one. */
 export class Failpoints implements AsyncDisposable {
   readonly folder: string
