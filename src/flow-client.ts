@@ -223,6 +223,7 @@ export class FlowClient<Task extends BaseTask>
   async #tryAttach(signal: AbortSignal): Promise<void> {
     const attachment = await Attachment.open(this.#address, signal, {
       onStopping: (of) => this.#onFlowStopping(of),
+      onAskBusy: (of) => this.#onAskBusy(of),
       onEnded: (of, why) => this.#onFlowEnded(of, why),
     })
     const { control, welcome } = attachment
@@ -251,6 +252,10 @@ export class FlowClient<Task extends BaseTask>
     if (attachment !== this.#attachment || this.#state !== 'running') return
     this.#enter('starting')
     void this.#client?.whenIdle().then(() => attachment.sayIdle())
+  }
+
+  #onAskBusy(attachment: Attachment): void {
+    if (attachment === this.#attachment) this.#client?.whenBusy(() => attachment.sayBusy())
   }
 
   #onFlowEnded(attachment: Attachment, why: string): void {

@@ -24,7 +24,7 @@ const files = new Map([
   ['options', '^src/options[.]ts$'],
   [
     'user',
-    '^src/(flow|flow-client|flow-log|flow-metrics|flow-run|flow-options|process-task|running-flows|share-from|step|task|task-classes|handler|stats|task-counts|platform|defaults)[.]ts$',
+    '^src/(watch/[a-z-]+|flow|flow-client|flow-log|flow-metrics|flow-run|flow-options|process-task|running-flows|share-from|step|task|task-classes|handler|stats|task-counts|platform|defaults)[.]ts$',
   ],
   ['index', '^src/index[.]ts$'],
 ])

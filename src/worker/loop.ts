@@ -262,11 +262,13 @@ export class StepLoop {
     const { tasks } = this.#control
     const { step } = this.#options
     const handleMs = now - startedAt
+    let waitedMs = 0
     for (const { slot, claimedAt } of claims) {
       const queueMs = Math.max(0, claimedAt - tasks.queuedAt(slot))
       tasks.setTiming(slot, step, queueMs, startedAt - claimedAt, handleMs, claims.length)
+      waitedMs += startedAt - claimedAt
     }
-    this.#meter.handled(handleMs, claims.length)
+    this.#meter.handled(handleMs, claims.length, waitedMs)
   }
 
   /** A task has been decoded: how long it was on its way, and how much of it there was. */

@@ -21,6 +21,8 @@ const documented = [
   'integrations/http/hang-up',
   'integrations/sentry',
   'metrics/values',
+  'watch/flow-observer',
+  'watch/find-flows',
   'integrations/statsd',
   'integrations/statsd/exporter',
 ]
