@@ -1,7 +1,13 @@
 import type { IncomingMessage } from 'node:http'
 
 /** Headers that a proxy adds. Who comes through one may come from anywhere. */
-const PROXY_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'] as const
+const PROXY_HEADERS = [
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-real-ip',
+  'via',
+] as const
 
 export const NOT_ALLOWED =
   'The dashboard is open to this machine alone: give it an `authorize` hook to let others in.'

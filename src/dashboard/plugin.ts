@@ -18,10 +18,7 @@ export interface DashboardOptions {
    * only requests from this machine itself may, and none that came through a proxy. **Behind a proxy on the same machine
    * give one**: one that adds no headers makes everybody look local.
    */
-  readonly authorize?: (
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ) => boolean | Promise<boolean>
+  readonly authorize?: (request: FastifyRequest, reply: FastifyReply) => boolean | Promise<boolean>
 }
 
 const anything: Rule = { expects: 'anything', accepts: () => true }
@@ -85,12 +82,11 @@ const aqueductDashboard: FastifyPluginAsync<DashboardOptions> = async (app, opti
   if (options.flow !== undefined) flow.watch({ onHistory: () => {}, onSample: () => {} })()
   const dashboard = new Dashboard(flow)
 
-  const guard = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-    const mayLook = authorize ? await authorize(request, reply) : isLocal(request.raw)
-    if (reply.sent) return reply
-    if (mayLook === true) return undefined
+  const guard = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const mayLook: unknown = authorize ? await authorize(request, reply) : isLocal(request.raw)
+    if (mayLook === true || reply.sent) return
     const message = authorize ? 'You may not see the dashboard.' : NOT_ALLOWED
-    return reply.code(403).send({ statusCode: 403, error: 'Forbidden', message })
+    await reply.code(403).send({ statusCode: 403, error: 'Forbidden', message })
   }
 
   const routeOptions = { onRequest: guard, logLevel: 'warn' } as const

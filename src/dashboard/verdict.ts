@@ -1,16 +1,16 @@
 import type { FlowSample, FlowView, StepSample } from '../index.ts'
 
 /** How a flow is doing. `down`: it does not run. */
-export type Level = 'ok' | 'warn' | 'bad' | 'down'
+type Level = 'ok' | 'warn' | 'bad' | 'down'
 
 /** What is the matter with a flow, in words. */
-export interface Reason {
+interface Reason {
   readonly level: Level
   readonly text: string
 }
 
 /** The step that holds the others up. */
-export interface Bottleneck {
+interface Bottleneck {
   readonly step: number
   readonly text: string
 }
@@ -66,7 +66,8 @@ function* reasonsOf(samples: readonly FlowSample[], view: FlowView): Generator<R
     if (running === 0) {
       const wait = waiting > 0 ? `: ${count(waiting, 'task waits', 'tasks wait')}` : ''
       yield { level: 'bad', text: `No worker of ${name} is running${wait}.` }
-    } else yield { level: 'warn', text: `${running} of ${own.length} workers of ${name} are running.` }
+    } else
+      yield { level: 'warn', text: `${running} of ${own.length} workers of ${name} are running.` }
   }
   const recent = samples.filter(({ at }) => at > now.at - RECENT_MS)
   const sum = (name: 'failed' | 'timedOut' | 'rejected' | 'completed'): number =>
@@ -79,7 +80,10 @@ function* reasonsOf(samples: readonly FlowSample[], view: FlowView): Generator<R
   ]
   const lately = `in the last ${RECENT_MS / 1_000} seconds`
   if (rejected > 0)
-    yield { level: 'bad', text: `${count(rejected, 'task was', 'tasks were')} refused ${lately}: too many are pending.` }
+    yield {
+      level: 'bad',
+      text: `${count(rejected, 'task was', 'tasks were')} refused ${lately}: too many are pending.`,
+    }
   if (timedOut > 0)
     yield { level: 'bad', text: `${count(timedOut, 'task', 'tasks')} timed out ${lately}.` }
   if (failed > 0)
@@ -89,21 +93,31 @@ function* reasonsOf(samples: readonly FlowSample[], view: FlowView): Generator<R
     }
   const share = memory.bytesInUse / memory.bytesMax
   if (share > 0.7)
-    yield { level: share > 0.75 ? 'bad' : 'warn', text: `Shared memory is ${percent(share)} in use: tasks wait for room.` }
+    yield {
+      level: share > 0.75 ? 'bad' : 'warn',
+      text: `Shared memory is ${percent(share)} in use: tasks wait for room.`,
+    }
   const deaths = view.events.filter(
     ({ at, level, message }) =>
       at > now.at - AFTER_DEATH_MS && level !== 'info' && message.includes('ended with'),
   )
   if (deaths.length > 0)
-    yield { level: 'warn', text: `${count(deaths.length, 'worker has', 'workers have')} died in the last minute.` }
+    yield {
+      level: 'warn',
+      text: `${count(deaths.length, 'worker has', 'workers have')} died in the last minute.`,
+    }
 }
 
 function bottleneckOf(samples: readonly FlowSample[], view: FlowView): Bottleneck | undefined {
   const now = samples.at(-1)!
   const lately = samples.filter(({ at }) => at > now.at - BUSY_MS)
   const candidates = view.steps.map(({ name, queueSize, nprocs }, step) => {
-    const busy = lately.reduce((sum, sample) => sum + (sample.steps[step]?.busy ?? 0), 0) / lately.length
-    const fill = Math.max(0, ...(now.steps[step]?.waiting ?? []).map(({ tasks }) => tasks / queueSize))
+    const busy =
+      lately.reduce((sum, sample) => sum + (sample.steps[step]?.busy ?? 0), 0) / lately.length
+    const fill = Math.max(
+      0,
+      ...(now.steps[step]?.waiting ?? []).map(({ tasks }) => tasks / queueSize),
+    )
     return { step, name, nprocs, busy, fill, waiting: waitingOf(now.steps[step]) }
   })
   // Who is busiest holds the others up; among those that never rest, the one before which most waits.
@@ -112,10 +126,14 @@ function bottleneckOf(samples: readonly FlowSample[], view: FlowView): Bottlenec
   )
   const full = candidates.findLast(({ fill }) => fill >= 0.9)
   const one = full !== undefined && full.busy >= 0.3 ? full : worst
-  if (one === undefined || (one.busy < 0.8 && !(one.fill >= 0.5 && one.busy >= 0.5))) return undefined
+  if (one === undefined || (one.busy < 0.8 && !(one.fill >= 0.5 && one.busy >= 0.5)))
+    return undefined
   const who = one.nprocs === 1 ? 'its worker is' : `its ${one.nprocs} workers are`
   const wait = one.waiting > 0 ? `, ${count(one.waiting, 'task waits', 'tasks wait')}` : ''
-  return { step: one.step, text: `${one.name} sets the pace: ${who} ${percent(one.busy)} busy${wait}.` }
+  return {
+    step: one.step,
+    text: `${one.name} sets the pace: ${who} ${percent(one.busy)} busy${wait}.`,
+  }
 }
 
 const waitingOf = (step: StepSample | undefined): number =>

@@ -2,10 +2,13 @@ import { PAGE_BYTES } from '../memory/geometry.ts'
 import { type Control, actorCount, workerActor } from '../transport/control.ts'
 import { CLAIMED, DONE, QUEUED, RUNNING, actorOf, stateOf } from '../transport/task-table.ts'
 
-/** Tasks somewhere, and how long ago the eldest of them was given to `process()`. */
+/** Tasks somewhere. */
 export interface TasksAt {
   readonly tasks: number
-  /** Milliseconds; 0 where there is none. */
+  /**
+   * Milliseconds; 0 where there is none. Of tasks that wait: for how long the eldest has waited there. Of those in a
+   * worker's hands: how long ago the eldest was given to `process()`.
+   */
   readonly oldestMs: number
 }
 
@@ -54,11 +57,11 @@ export class Occupancy {
     this.#waiting = shape.steps.map(() => Array.from({ length: shape.priorities }, none))
     this.#inHand = Array.from({ length: actorCount(shape) }, none)
     for (const slot of control.usedSlots) {
-      const at = tasks.admittedAt(slot)
+      const [admittedAt, queuedAt] = [tasks.admittedAt(slot), tasks.queuedAt(slot)]
       const word = tasks.word(slot)
       const state = stateOf(word)
-      if (state === QUEUED) add(this.#waiting[tasks.target(slot)]?.[tasks.priority(slot)], at)
-      if (state === CLAIMED || state === RUNNING) add(this.#inHand[actorOf(word)], at)
+      if (state === QUEUED) add(this.#waiting[tasks.target(slot)]?.[tasks.priority(slot)], queuedAt)
+      if (state === CLAIMED || state === RUNNING) add(this.#inHand[actorOf(word)], admittedAt)
     }
   }
 

@@ -21,6 +21,8 @@ export interface ChartPlan {
   readonly series: readonly Series[]
   /** What the scale reaches at least. */
   readonly least: number
+  /** What a thousand is: 1024 for bytes. Default 1,000. */
+  readonly thousand?: number
 }
 
 /** A moment at which something happened to the flow. */
@@ -31,15 +33,22 @@ export interface Mark {
 
 const HEIGHT = 150
 const LEFT = 52
-const RIGHT = 8
+const RIGHT = 14
 const TOP = 8
 const BOTTOM = 20
 const ROW_MS = 15_000
 
-/** A round number that is no less. */
-function ceiling(value: number): number {
+/** A round number that is no less, counted in thousands or in 1024s. */
+function ceiling(value: number, thousand: number): number {
+  const unit = thousand ** Math.max(0, Math.floor(Math.log(value) / Math.log(thousand)))
+  return unit * roundUp(value / unit)
+}
+
+function roundUp(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value))
-  return ([1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value * 0.999) ?? 10) * power
+  return (
+    ([1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value * 0.999) ?? 10) * power
+  )
 }
 
 /** Five minutes of several values, as areas and lines, and as a table for who wants numbers. */
@@ -68,7 +77,13 @@ export class Chart {
         'ul',
         { class: 'keys' },
         ...plan.series.map(({ name, colour, kind }, index) =>
-          h('li', {}, h('i', { 'data-kind': colour, class: kind ?? 'line' }), `${name} `, this.#values[index]),
+          h(
+            'li',
+            {},
+            h('i', { 'data-kind': colour, class: kind ?? 'line' }),
+            `${name} `,
+            this.#values[index],
+          ),
         ),
       ),
       this.#svg,
@@ -166,6 +181,7 @@ export class Chart {
           Math.max(stackOf(sample), ...lines.map(({ value }) => value(sample) ?? 0)),
         ),
       ),
+      this.#plan.thousand ?? 1_000,
     )
     const y = (value: number): number => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top)
     const width = this.#width
@@ -206,7 +222,7 @@ export class Chart {
             class: 'minute',
             x: this.#x(this.#end - minute * 60_000),
             y: HEIGHT - 5,
-            'text-anchor': minute === 5 ? 'start' : minute === 0 ? 'end' : 'middle',
+            'text-anchor': 'middle',
           },
           minute === 0 ? 'now' : `-${minute} min`,
         ),
@@ -225,7 +241,11 @@ export class Chart {
         floor[index]! += value(sample) ?? 0
         upper.push(`${x},${y(floor[index]!).toFixed(1)}`)
       })
-      return s('polygon', { class: 'area', 'data-kind': colour, points: [...upper, ...lower].join(' ') })
+      return s('polygon', {
+        class: 'area',
+        'data-kind': colour,
+        points: [...upper, ...lower].join(' '),
+      })
     })
   }
 

@@ -31,9 +31,12 @@ function queueSeries(
 
 const largest = (numbers: readonly number[]): number => Math.max(0, ...numbers)
 
+const rate =
+  (name: 'completed' | 'failed' | 'timedOut' | 'cancelled' | 'rejected'): Series['value'] =>
+  (sample) =>
+    perSecond(sample.tasks[name], sample)
+
 function plansOf(model: Model): ChartPlan[] {
-  const rate = (name: 'completed' | 'failed' | 'timedOut' | 'cancelled' | 'rejected'): Series['value'] =>
-    (sample) => perSecond(sample.tasks[name], sample)
   return [
     {
       id: 'throughput',
@@ -55,9 +58,19 @@ function plansOf(model: Model): ChartPlan[] {
       least: 0.1,
       series: [
         { name: 'queue', colour: 'queue', kind: 'area', value: ({ latency }) => latency?.queue },
-        { name: 'batch wait', colour: 'batch', kind: 'area', value: ({ latency }) => latency?.batch },
+        {
+          name: 'batch wait',
+          colour: 'batch',
+          kind: 'area',
+          value: ({ latency }) => latency?.batch,
+        },
         { name: 'handle', colour: 'handle', kind: 'area', value: ({ latency }) => latency?.handle },
-        { name: 'transfer', colour: 'transfer', kind: 'area', value: ({ latency }) => latency?.transfer },
+        {
+          name: 'transfer',
+          colour: 'transfer',
+          kind: 'area',
+          value: ({ latency }) => latency?.transfer,
+        },
         { name: '99 of 100 within', colour: 'ink', value: ({ latency }) => latency?.p99 },
       ],
     },
@@ -91,9 +104,14 @@ function plansOf(model: Model): ChartPlan[] {
       title: 'Shared memory',
       format: bytes,
       least: 4096,
+      thousand: 1024,
       series: [
         { name: 'in use', colour: 'handle', kind: 'area', value: ({ bytesInUse }) => bytesInUse },
-        { name: 'given by the system', colour: 'ink', value: ({ bytesCommitted }) => bytesCommitted },
+        {
+          name: 'given by the system',
+          colour: 'ink',
+          value: ({ bytesCommitted }) => bytesCommitted,
+        },
       ],
     },
   ]

@@ -1,7 +1,11 @@
 type Child = Node | string | number | undefined | false
 type Attributes = Readonly<Record<string, string | number | boolean | undefined>>
 
-function fill<T extends Element>(element: T, attributes: Attributes, children: readonly Child[]): T {
+function fill<T extends Element>(
+  element: T,
+  attributes: Attributes,
+  children: readonly Child[],
+): T {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === false) continue
     element.setAttribute(name, value === true ? '' : String(value))
@@ -64,7 +68,8 @@ export function table<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
 ): HTMLElement {
-  const classOf = ({ isNumber }: Column<Row>): string | undefined => (isNumber ? 'number' : undefined)
+  const classOf = ({ isNumber }: Column<Row>): string | undefined =>
+    isNumber ? 'number' : undefined
   return h(
     'div',
     { class: 'table', role: 'region', 'aria-label': caption, tabindex: 0 },
@@ -75,7 +80,13 @@ export function table<Row>(
       h(
         'thead',
         {},
-        h('tr', {}, ...columns.map((column) => h('th', { scope: 'col', class: classOf(column) }, column.title))),
+        h(
+          'tr',
+          {},
+          ...columns.map((column) =>
+            h('th', { scope: 'col', class: classOf(column) }, column.title),
+          ),
+        ),
       ),
       h(
         'tbody',
@@ -100,7 +111,9 @@ export function table<Row>(
 export function replace(parent: HTMLElement, ...children: HTMLElement[]): void {
   const next = h('div', {}, ...children)
   const open = new Set(
-    [...parent.querySelectorAll<HTMLElement>('details[open][data-key]')].map((it) => it.dataset['key']),
+    [...parent.querySelectorAll<HTMLElement>('details[open][data-key]')].map(
+      (it) => it.dataset['key'],
+    ),
   )
   for (const details of next.querySelectorAll<HTMLDetailsElement>('details[data-key]'))
     if (open.has(details.dataset['key'])) details.open = true
@@ -114,7 +127,11 @@ function morph(old: Element, next: Element): void {
   after.forEach((node, index) => {
     const present = before[index]
     if (present === undefined) old.append(node)
-    else if (present instanceof Element && node instanceof Element && present.tagName === node.tagName) {
+    else if (
+      present instanceof Element &&
+      node instanceof Element &&
+      present.tagName === node.tagName
+    ) {
       takeAttributes(present, node)
       morph(present, node)
     } else if (present instanceof Text && node instanceof Text) {
@@ -125,12 +142,13 @@ function morph(old: Element, next: Element): void {
 }
 
 function takeAttributes(present: Element, node: Element): void {
-  for (const { name } of [...present.attributes])
+  for (const name of present.getAttributeNames())
     if (!node.hasAttribute(name)) present.removeAttribute(name)
   for (const { name, value } of node.attributes) {
     if (present.getAttribute(name) === value) continue
     // The page's policy allows no style attributes; what scripts set it does.
-    if (name === 'style') (present as HTMLElement).style.cssText = (node as HTMLElement).style.cssText
+    if (name === 'style')
+      (present as HTMLElement).style.cssText = (node as HTMLElement).style.cssText
     else if (name !== 'open') present.setAttribute(name, value)
     else (present as HTMLDetailsElement).open = true
   }

@@ -22,9 +22,12 @@ export function drawVerdict({ verdict, view }: Model): void {
   document.body.dataset['level'] = level
   setText(byId('verdict-title'), title)
   document.title = `${MARKS[level]} ${title} – ${view.address ?? 'flow'} – aqueduct`
-  const lines =
-    reasons.length > 0
-      ? reasons.map((reason) => h('li', { 'data-level': reason.level }, reason.text))
-      : [h('li', {}, bottleneck?.text ?? 'Nothing is wrong, and no step holds the others up.')]
-  replace(byId('reasons'), ...lines)
+  replace(
+    byId('reasons'),
+    ...reasons.map((reason) => h('li', { 'data-level': reason.level }, reason.text)),
+  )
+  setText(
+    byId('bottleneck'),
+    bottleneck?.text ?? 'No step holds the others up: tasks pass as fast as they come.',
+  )
 }

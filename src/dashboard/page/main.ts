@@ -49,25 +49,26 @@ function draw(): void {
   say('live', 'Live')
 }
 
-const read = <T>(event: Event): T => JSON.parse((event as MessageEvent<string>).data) as T
+/** What an event of the stream brings; its name says what that is. */
+const read = (event: Event): unknown => JSON.parse((event as MessageEvent<string>).data)
 
 const source = new EventSource('events')
 source.addEventListener('history', (event) => {
   samples = []
-  for (const sample of read<FlowSample[]>(event)) append(samples, sample)
+  for (const sample of read(event) as FlowSample[]) append(samples, sample)
 })
 source.addEventListener('lists', (event) => {
-  lists = read(event)
+  lists = read(event) as Lists
 })
 source.addEventListener('sample', (event) => {
-  const { sample, view, verdict } = read<Sampled>(event)
+  const { sample, view, verdict } = read(event) as Sampled
   // The last of the history comes again with its view.
   if (samples.at(-1)?.at !== sample.at) append(samples, sample)
   model = { samples, view, verdict, ...lists }
   draw()
 })
 source.addEventListener('lost', (event) => {
-  const { why } = read<{ why: string }>(event)
+  const { why } = read(event) as { readonly why: string }
   say('lost', `The flow is out of sight: ${why}. Waiting for it …`)
 })
 source.addEventListener('error', () => {

@@ -6,20 +6,13 @@ import { type Model, sum } from './model.ts'
 const bytesOf = ({ blockBytes, blocks }: MemoryUse): number => blockBytes * blocks
 
 function ownerName(owner: MemoryOwner, { steps, clients, pid }: Model['view']): string {
-  switch (owner.kind) {
-    case 'waiting':
-      return `waiting for ${steps[owner.step]?.name}`
-    case 'handled':
-      return `in ${steps[owner.step]?.name}`
-    case 'arriving':
-      return 'on the way in'
-    case 'finished':
-      return 'finished, not yet collected'
-    case 'program': {
-      const client = clients.find((it) => it.client === owner.client)
-      return `held by process ${owner.client === 0 ? pid : (client?.pid ?? 'that has gone')}`
-    }
+  if ('client' in owner) {
+    const client = clients.find((it) => it.client === owner.client)
+    return `held by process ${owner.client === 0 ? pid : (client?.pid ?? 'that has gone')}`
   }
+  if ('step' in owner)
+    return `${owner.kind === 'waiting' ? 'waiting for' : 'in'} ${steps[owner.step]?.name}`
+  return owner.kind === 'arriving' ? 'on the way in' : 'finished, not yet collected'
 }
 
 /** What has how much, most first. */

@@ -20,7 +20,15 @@ const GAP_MS = 1_000
 const restAt = (at: number, like: FlowSample): FlowSample => ({
   ...like,
   at,
-  tasks: { admitted: 0, completed: 0, failed: 0, timedOut: 0, cancelled: 0, rejected: 0, pending: 0 },
+  tasks: {
+    admitted: 0,
+    completed: 0,
+    failed: 0,
+    timedOut: 0,
+    cancelled: 0,
+    rejected: 0,
+    pending: 0,
+  },
   latency: undefined,
   steps: like.steps.map((step) => ({
     ...step,

@@ -1,5 +1,5 @@
 import type { FlowSample, StepSample } from 'aqueduct-ts'
-import { byId, h, hidden, replace, setText, styled } from './dom.ts'
+import { byId, h, hidden, replace, styled } from './dom.ts'
 import { count, duration, integer, number, percent } from './format.ts'
 import { type Model, lately, perSecond, sum } from './model.ts'
 
@@ -64,10 +64,6 @@ function cell(worker: Model['view']['stats']['workers'][number], tasks: number):
 export function drawPipeline({ samples, view, verdict }: Model): void {
   const shortly = lately(samples, SHORTLY_MS)
   const { bottleneck } = verdict
-  setText(
-    byId('bottleneck'),
-    bottleneck?.text ?? 'No step holds the others up: tasks pass as fast as they come.',
-  )
   const steps = view.steps.map((step, index) => {
     const figures = figuresOf(index, shortly, step.queueSize)
     const isBottleneck = bottleneck?.step === index
@@ -88,7 +84,7 @@ export function drawPipeline({ samples, view, verdict }: Model): void {
         h(
           'span',
           { class: 'about' },
-          figures.waiting > 0 ? `oldest ${duration(figures.oldestMs)}` : 'queue empty',
+          figures.waiting > 0 ? `for ${duration(figures.oldestMs)}` : '',
         ),
       ),
     )

@@ -16,7 +16,8 @@ export function drawQueues({ samples, view }: Model): void {
       [
         {
           title: 'In front of',
-          cell: ({ name, priority }) => (view.priorities > 1 ? `${name}, priority ${priority}` : name),
+          cell: ({ name, priority }) =>
+            view.priorities > 1 ? `${name}, priority ${priority}` : name,
         },
         {
           title: 'Waiting',
@@ -49,6 +50,9 @@ export function drawQueues({ samples, view }: Model): void {
 
 const MINUTE_MS = 60_000
 const MOST_BARS = 16
+
+/** Labels that there is no room for. */
+const isMinor = (index: number, bars: number): boolean => bars > 8 && index % 5 !== 0
 
 /** Sizes as ranges, so that there are not more bars than fit. */
 function barsOf(
@@ -95,14 +99,18 @@ export function drawBatches({ samples, view }: Model): void {
         h(
           'ol',
           { class: 'bars', 'aria-label': `Batches of ${name} by their size` },
-          ...bars.map((bar) =>
+          ...bars.map((bar, index) =>
             styled(
               h(
                 'li',
                 { title: `${count(bar.batches, 'batch', 'batches')} of ${bar.label}` },
                 h('i', { 'aria-hidden': 'true' }),
-                h('span', { class: 'visually-hidden' }, `${count(bar.batches, 'batch', 'batches')} of `),
-                h('span', {}, bar.label),
+                h(
+                  'span',
+                  { class: 'visually-hidden' },
+                  `${count(bar.batches, 'batch', 'batches')} of `,
+                ),
+                h('span', { 'data-minor': isMinor(index, bars.length) }, bar.label),
               ),
               { '--height': bar.batches / most },
             ),

@@ -49,7 +49,11 @@ function partsOf({ totalMs, steps, returnMs }: SlowTask): Part[] {
   ])
   const before = totalMs - returnMs - sum(parts.map(({ ms }) => ms))
   return [
-    { kind: 'wait', words: 'before the first queue, and between the steps', ms: Math.max(0, before) },
+    {
+      kind: 'wait',
+      words: 'before the first queue, and between the steps',
+      ms: Math.max(0, before),
+    },
     ...parts,
     { kind: 'transfer', words: 'on the way back', ms: returnMs },
   ]
@@ -91,7 +95,13 @@ function waterfall(task: SlowTask, now: number): HTMLElement {
         ...parts
           .filter(({ ms }) => ms > 0)
           .map(({ kind, words, ms }) =>
-            h('li', {}, h('i', { 'data-kind': kind, 'aria-hidden': 'true' }), h('span', {}, words), h('strong', {}, duration(ms))),
+            h(
+              'li',
+              {},
+              h('i', { 'data-kind': kind, 'aria-hidden': 'true' }),
+              h('span', {}, words),
+              h('strong', {}, duration(ms)),
+            ),
           ),
       ),
     ),

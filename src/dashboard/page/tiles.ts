@@ -15,8 +15,7 @@ interface Tile {
 /** Figures are of the last seconds: those of one second jump. */
 const SHORTLY_MS = 5_000
 
-const troubles = ({ tasks }: FlowSample): number =>
-  tasks.failed + tasks.timedOut + tasks.rejected
+const troubles = ({ tasks }: FlowSample): number => tasks.failed + tasks.timedOut + tasks.rejected
 
 function tilesOf({ samples, view }: Model): Tile[] {
   const shortly = lately(samples, SHORTLY_MS)
@@ -41,7 +40,8 @@ function tilesOf({ samples, view }: Model): Tile[] {
       id: 'latency',
       label: 'Latency, 99 of 100 within',
       value: latest === undefined ? '–' : duration(latest.p99),
-      about: latest === undefined ? 'no task was done lately' : `half within ${duration(latest.p50)}`,
+      about:
+        latest === undefined ? 'no task was done lately' : `half within ${duration(latest.p50)}`,
       line: ({ latency }) => latency?.p99,
     },
     {
@@ -88,7 +88,12 @@ function sparkline(samples: readonly FlowSample[], line: Tile['line']): SVGSVGEl
   })
   return s(
     'svg',
-    { class: 'sparkline', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' },
+    {
+      class: 'sparkline',
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      preserveAspectRatio: 'none',
+      'aria-hidden': 'true',
+    },
     s('polyline', { points: points.join(' '), 'vector-effect': 'non-scaling-stroke' }),
   )
 }
