@@ -24,7 +24,7 @@ import { NO_OPTIONS, processTask } from './process-task.ts'
 import { addRunningFlow, removeRunningFlow } from './running-flows.ts'
 import { type FlowStats, stepStats, workerStats } from './stats.ts'
 import { FlowStep, taskClassesOf } from './step.ts'
-import type { BaseTask } from './task.ts'
+import type { BaseTask, TaskClassOf } from './task.ts'
 import { checkConditions, warnOfPrivateState } from './task-classes.ts'
 import { FlowSource, stepViewOf } from './watch/flow-source.ts'
 import { Journal } from './watch/journal.ts'
@@ -114,6 +114,11 @@ export class Flow<Task extends BaseTask>
 
   get isRunning(): boolean {
     return this.#state === 'running'
+  }
+
+  /** The classes of tasks that its handlers take. */
+  get taskClasses(): readonly TaskClassOf<Task>[] {
+    return [...this.#taskClasses.keys()] as TaskClassOf<Task>[] // what the handlers' `task` names
   }
 
   /**

@@ -14,7 +14,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   user: ['errors', 'options', 'memory', 'metrics', 'transport', 'worker', 'client', 'runtime'],
   index: ['user', 'errors', 'metrics', 'worker'],
   integrations: ['index', 'options'],
-  cli: ['index'],
+  cli: ['index', 'dashboard', 'page', 'integrations'],
   dashboard: ['index', 'options'],
   // Runs in a browser: it knows the library by its types, and by the library's name.
   page: [],

@@ -22,6 +22,12 @@ const args = [
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
+const textOf = (page: Page, selector: string): Promise<string> => page.locator(selector).innerText()
+
+/** A worker's row in the table. */
+const rowOf = (page: Page, worker: string) =>
+  page.locator('#workers tbody tr', { has: page.getByRole('rowheader', { name: worker }) })
+
 describe.skipIf(!existsSync(executablePath))('the page of the dashboard', () => {
   let starts: Gate
   let flow: Flow<PageTask>
@@ -66,13 +72,6 @@ describe.skipIf(!existsSync(executablePath))('the page of the dashboard', () => 
     return page
   }
 
-  const textOf = (page: Page, selector: string): Promise<string> =>
-    page.locator(selector).innerText()
-
-  /** A worker's row in the table. */
-  const rowOf = (page: Page, worker: string) =>
-    page.locator('#workers tbody tr', { has: page.getByRole('rowheader', { name: worker }) })
-
   test('shows the flow’s own numbers', async () => {
     await using gate = await Gate.close()
     await using page = await open()
@@ -107,7 +106,7 @@ describe.skipIf(!existsSync(executablePath))('the page of the dashboard', () => 
     await page.locator('#queues tr', { hasText: 'Look, priority 1' }).waitFor()
     const waiting = await page.locator('#queues tbody td:nth-child(2)').allInnerTexts()
     const total = flow.metrics().steps.flatMap((step) => step.waiting)
-    expect(waiting.map(Number).toSorted()).toEqual([...total].toSorted())
+    expect(waiting.toSorted()).toEqual(total.map(String).toSorted())
     await page.locator('#problems summary', { hasText: 'this is bad' }).click()
     expect(await textOf(page, '#problems pre')).toContain('fixtures/dashboard.ts')
     gate.open()
@@ -206,7 +205,9 @@ describe.skipIf(!existsSync(executablePath))('the page of the dashboard', () => 
     await page.goto(`${await other.listen({ port: 0, host: '127.0.0.1' })}/elsewhere`)
     await page.locator('body[data-connection="live"]').waitFor()
     await other.close()
-    await page.locator('#connection', { hasText: 'The connection is lost' }).waitFor()
+    const words = page.locator('#connection', { hasText: 'The connection is lost' })
+    await words.waitFor()
+    expect(await page.locator('body').getAttribute('data-connection')).toBe('lost')
     await page.close()
   })
 

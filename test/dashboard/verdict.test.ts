@@ -138,11 +138,12 @@ test('a worker that ends since its successor is at work is not missed', () => {
   expect(levels([sample([step(), step()])], viewOf(workers))).toEqual(['ok', []])
 })
 
+const death = (at: number) =>
+  viewOf(undefined, {
+    events: [{ at, level: 'warn', message: 'worker 7 of step A ended with SIGKILL; …' }],
+  })
+
 test('a death is told for a minute', () => {
-  const death = (at: number) =>
-    viewOf(undefined, {
-      events: [{ at, level: 'warn', message: 'worker 7 of step A ended with SIGKILL; …' }],
-    })
   const samples = [sample([step(), step()])]
   expect(levels(samples, death(NOW - 59_000))).toEqual([
     'warn',
