@@ -1,13 +1,35 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
-import { bench } from './bench.ts'
-import { chaos } from './chaos.ts'
 import { type Command, CommandError, UsageError, nearest } from './command.ts'
-import { dashboard } from './dashboard.ts'
-import { run } from './run.ts'
-import { top } from './top.ts'
 
-const commands: Readonly<Record<string, Command>> = { run, top, dashboard, chaos, bench }
+interface Entry {
+  readonly about: string
+  /** Loaded when it is called: help and mistakes need not wait for it. */
+  load(): Promise<Command>
+}
+
+const commands: Readonly<Record<string, Entry>> = {
+  run: {
+    about: 'serves a flow over HTTP: with health, figures and the dashboard',
+    load: async () => (await import('./run.ts')).run,
+  },
+  top: {
+    about: 'shows a running flow in the terminal',
+    load: async () => (await import('./top.ts')).top,
+  },
+  dashboard: {
+    about: 'shows a running flow as a live page',
+    load: async () => (await import('./dashboard.ts')).dashboard,
+  },
+  chaos: {
+    about: 'does harm to a flow, and checks that nothing is lost by it',
+    load: async () => (await import('./chaos.ts')).chaos,
+  },
+  bench: {
+    about: 'measures what the library costs on this machine',
+    load: async () => (await import('./bench.ts')).bench,
+  },
+}
 
 const help = `Usage: aqueduct <command> [options]
 
@@ -31,14 +53,14 @@ async function main([name, ...args]: readonly string[]): Promise<number | undefi
     return 2
   }
   if (name === '--help' || name === '-h' || name === 'help') {
-    process.stdout.write(args[0] === undefined ? help : commandOf(args[0]).help)
+    process.stdout.write(args[0] === undefined ? help : (await commandOf(args[0])).help)
     return 0
   }
   if (name === '--version' || name === '-v') {
     process.stdout.write(`${version()}\n`)
     return 0
   }
-  const command = commandOf(name)
+  const command = await commandOf(name)
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(command.help)
     return 0
@@ -46,9 +68,9 @@ async function main([name, ...args]: readonly string[]): Promise<number | undefi
   return command.run(args)
 }
 
-function commandOf(name: string): Command {
+async function commandOf(name: string): Promise<Command> {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (command !== undefined) return command
+  if (command !== undefined) return command.load()
   const meant = nearest(name, Object.keys(commands))
   throw new UsageError(
     `there is no command '${name}'${meant === undefined ? '' : `; did you mean '${meant}'?`}`,

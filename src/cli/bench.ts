@@ -2,7 +2,6 @@ import type { Command } from './command.ts'
 import { runScript } from './script.ts'
 
 export const bench: Command = {
-  about: 'measures what the library costs on this machine',
   help: `Usage: aqueduct bench <workload> [options]
 
 Measures in alternating pairs, and says how sure it is. It runs in the repository of aqueduct-ts, where the

@@ -2,7 +2,6 @@ import type { Command } from './command.ts'
 import { runScript } from './script.ts'
 
 export const chaos: Command = {
-  about: 'does harm to a flow, and checks that nothing is lost by it',
   help: `Usage: aqueduct chaos [options]
 
 Kills workers and clients, fills memory and queues, and checks that every task has exactly one outcome. It runs

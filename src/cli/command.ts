@@ -11,7 +11,6 @@ type Options = NonNullable<ParseArgsConfig['options']>
 
 /** A command of `aqueduct`. */
 export interface Command {
-  readonly about: string
   readonly help: string
   /** Resolves with the exit code once there is nothing left to do; undefined while the program goes on by itself. */
   run(args: readonly string[]): Promise<number | undefined>

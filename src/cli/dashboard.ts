@@ -5,7 +5,6 @@ import { checkLocal, listen, untilSignal } from './http.ts'
 import { targetOf } from './target.ts'
 
 export const dashboard: Command = {
-  about: 'shows a running flow as a live page',
   help: `Usage: aqueduct dashboard [<address>|<pid>] [options]
 
 Attaches to a flow of this user that has an \`address\`, and serves a live page of it on this machine. Without an

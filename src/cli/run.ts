@@ -11,7 +11,6 @@ import { listen, untilSignal } from './http.ts'
 const MOST_BODY = 16 << 20 // bytes
 
 export const run: Command = {
-  about: 'serves a flow over HTTP: with health, figures and the dashboard',
   help: `Usage: aqueduct run <flow.ts> [options]
 
 Starts the flow that a module exports (\`export default new Flow([…])\`), and answers

@@ -10,7 +10,6 @@ const SHOWN = 300
 const PATIENCE = 5_000
 
 export const top: Command = {
-  about: 'shows a running flow in the terminal',
   help: `Usage: aqueduct top [<address>|<pid>] [options]
 
 Attaches to a flow of this user that has an \`address\`: whether it is healthy, where its bottleneck is, its queues,

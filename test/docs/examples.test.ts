@@ -15,6 +15,7 @@ const documented = [
   'errors',
   'worker/flow-worker',
   'worker/log',
+  'dashboard/plugin',
   'integrations/fastify',
   'integrations/http/connections',
   'integrations/http/errors',
