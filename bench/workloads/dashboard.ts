@@ -62,14 +62,6 @@ export async function dashboard({ pairs, seconds }: Settings): Promise<Outcome> 
         `dashboard: pair ${pair + 1} of ${pairs}: ${ours.toFixed(3)} and ${theirs.toFixed(3)} µs per task`,
       ),
   )
-  const row = (name: string, figures: readonly number[]): Row => ({
-    name: `aqueduct/${name}`,
-    inFlight: IN_FLIGHT,
-    usPerTask: median(figures),
-    usPerTaskMin: Math.min(...figures),
-    usPerTaskMax: Math.max(...figures),
-    measurements: figures.length,
-  })
   return {
     results: [
       row(
@@ -84,3 +76,12 @@ export async function dashboard({ pairs, seconds }: Settings): Promise<Outcome> 
     ratios: { watching: ratioOf(measured, 'aqueduct/watched over aqueduct/no-dashboard') },
   }
 }
+
+const row = (name: string, figures: readonly number[]): Row => ({
+  name: `aqueduct/${name}`,
+  inFlight: IN_FLIGHT,
+  usPerTask: median(figures),
+  usPerTaskMin: Math.min(...figures),
+  usPerTaskMax: Math.max(...figures),
+  measurements: figures.length,
+})

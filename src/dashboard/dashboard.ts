@@ -15,7 +15,8 @@ export class Dashboard {
   /** Answers a request for a file of the page, by its name; '' is the page itself. False: there is no such file. */
   respond(name: string, request: IncomingMessage, response: ServerResponse): boolean {
     if (name === 'events') {
-      this.#stream(response)
+      if (request.method === 'HEAD') response.writeHead(200).end()
+      else this.#stream(response)
       return true
     }
     const asset = pageAssets().get(name)

@@ -106,7 +106,8 @@ class Observation {
     try {
       address = this.#findAddress()
     } catch (error) {
-      this.#lose((error as Error).message)
+      // Not before `watch()` has returned the function that ends it.
+      queueMicrotask(() => this.#lose((error as Error).message))
       return
     }
     const socket = (this.#socket = connect(socketPath(address)))

@@ -165,6 +165,14 @@ test('its files are the only ones that the page may load, and nobody may frame i
   expect([again.status, again.body]).toEqual([304, ''])
 })
 
+test('who asks for the head of the stream alone is not kept waiting for its end', async () => {
+  await using app = await App.listening()
+  const asking = request({ port: app.port, path: '/dashboard/events', method: 'HEAD' })
+  asking.end()
+  const [answer] = await once(asking, 'response')
+  expect([answer.statusCode, await text(answer)]).toEqual([200, ''])
+})
+
 test('an application closes while somebody watches', async () => {
   const app = await App.listening()
   const asking = request({ port: app.port, path: '/dashboard/events' })

@@ -173,7 +173,7 @@ test('a task of another process wakes a flow that nobody watches any more', asyn
   const second = await watcher.until(({ histories: [history], seen }) =>
     [...history!, ...seen.map(({ sample }) => sample)].find(({ tasks }) => tasks.admitted > 0),
   )
-  expect(second.tasks).toMatchObject({ admitted: 1, completed: 1 })
+  expect(second.tasks.admitted).toBe(1)
 })
 
 test('flows are found by their process and by their user', async () => {
