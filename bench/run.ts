@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { machine, versions } from './harness/machine.ts'
 import { type Outcome, type Settings, toJson, toTables } from './harness/report.ts'
 import { cluster } from './workloads/cluster.ts'
+import { dashboard } from './workloads/dashboard.ts'
 import { dispatch } from './workloads/dispatch.ts'
 import { idle } from './workloads/idle.ts'
 import { memory } from './workloads/memory.ts'
@@ -55,6 +56,11 @@ const workloads: Readonly<Record<string, Workload>> = {
     defaults: { ...defaults, seconds: 300 },
     run: soak,
   },
+  dashboard: {
+    about: 'what a task costs while two browsers watch the dashboard, and without one',
+    defaults: { ...defaults, seconds: 3 },
+    run: dashboard,
+  },
   upload: {
     about: 'memory of a web process that takes large bodies, against a route that buffers them',
     defaults: { ...defaults, pairs: 3 },
@@ -71,8 +77,8 @@ ${Object.entries(workloads)
 
 Options
   --json        one JSON object on standard output
-  --pairs N     alternating pairs per ratio (dispatch, payload, cluster: ${defaults.pairs}; upload: ${workloads['upload']!.defaults.pairs})
-  --seconds S   seconds per measurement (default ${defaults.seconds}; idle ${workloads['idle']!.defaults.seconds}, overload ${workloads['overload']!.defaults.seconds}, soak ${workloads['soak']!.defaults.seconds}; memory and upload have none)
+  --pairs N     alternating pairs per ratio (dispatch, payload, cluster, dashboard: ${defaults.pairs}; upload: ${workloads['upload']!.defaults.pairs})
+  --seconds S   seconds per measurement (default ${defaults.seconds}; idle ${workloads['idle']!.defaults.seconds}, dashboard ${workloads['dashboard']!.defaults.seconds}, overload ${workloads['overload']!.defaults.seconds}, soak ${workloads['soak']!.defaults.seconds}; memory and upload have none)
   --tasks N     tasks of the memory workload (default ${defaults.tasks})
   --help        this text
 `

@@ -243,6 +243,7 @@ export class FlowClient<Task extends BaseTask>
       onStopping: (of) => this.#onFlowStopping(of),
       onSuspended: (of, why) => this.#onFlowSuspended(of, why),
       onResumed: (of) => this.#onFlowResumed(of),
+      onAskBusy: (of) => this.#onAskBusy(of),
       onEnded: (of, why) => this.#onFlowEnded(of, why),
     })
     const { control, welcome } = attachment
@@ -289,6 +290,10 @@ export class FlowClient<Task extends BaseTask>
     if (attachment !== this.#attachment || this.#state !== 'starting') return
     this.#enter('running')
     this.#log.flowFound(this.#address)
+  }
+
+  #onAskBusy(attachment: Attachment): void {
+    if (attachment === this.#attachment) this.#client?.whenBusy(() => attachment.sayBusy())
   }
 
   #onFlowEnded(attachment: Attachment, why: string): void {

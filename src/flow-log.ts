@@ -2,21 +2,27 @@ import { inspect } from 'node:util'
 import { WorkerDiedError } from './errors.ts'
 import type { FlowLogger } from './flow-options.ts'
 import type { Death } from './runtime/seat.ts'
+import type { Journal } from './watch/journal.ts'
 import type { LogLevel, LogRecord, WorkerOrigin } from './transport/protocol.ts'
 import { decodeReport } from './transport/reports.ts'
 
 /** What a flow, or a client of one, tells its logger: its own records, and those of its workers. A logger that throws stops nothing. */
 export class FlowLog {
   readonly #logger: FlowLogger
+  readonly #journal: Journal | undefined
   #hasThrown = false
 
-  constructor(logger: FlowLogger) {
+  /** @param journal - remembers the flow's own records, and what the workers have trouble with. */
+  constructor(logger: FlowLogger, journal?: Journal) {
     this.#logger = logger
+    this.#journal = journal
   }
 
   /** A worker has logged. */
   worker(origin: WorkerOrigin, { level, message, data }: LogRecord): void {
-    this.#tell(level, { ...decodeReport(data), ...origin }, message)
+    const told = { ...decodeReport(data), ...origin }
+    if (level === 'error' || level === 'warn') this.#journal?.problem(told, message)
+    this.#write(level, told, message)
   }
 
   /** A worker has died. */
@@ -27,6 +33,7 @@ export class FlowLog {
     const what = isHang
       ? `worker ${pid} of step ${step} was ended: its handler was busy for longer than ${handleTimeout} ms`
       : `worker ${pid} of step ${step} ended with ${signal ?? `exit code ${code}`}`
+    if (error !== undefined) this.#journal?.problem({ err, step, worker, pid }, what)
     this.#tell(
       isReplaced ? 'warn' : 'error',
       { err, step, handler, worker, pid, code, signal },
@@ -81,6 +88,11 @@ export class FlowLog {
   }
 
   #tell(level: LogLevel, data: object, message: string): void {
+    this.#journal?.event(level, message)
+    this.#write(level, data, message)
+  }
+
+  #write(level: LogLevel, data: object, message: string): void {
     try {
       this.#logger[level](data, message)
     } catch (error) {

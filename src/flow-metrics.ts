@@ -1,4 +1,4 @@
-import { EXPIRED, FAILED } from './metrics/counters.ts'
+import { BATCH_WAIT_MS, EXPIRED, FAILED } from './metrics/counters.ts'
 import type { Histogram } from './metrics/histogram.ts'
 import { HistogramSum } from './metrics/histograms.ts'
 import {
@@ -49,6 +49,8 @@ export interface StepMetrics {
   readonly batchMs: Histogram
   /** Tasks in a batch. Empty where `batchSize` is 1. */
   readonly batchTasks: Histogram
+  /** Milliseconds that its tasks have waited in forming batches, all added up: from being claimed until the handler had them. */
+  readonly batchWaitMs: number
   /** Milliseconds that the handler took for a batch, once for each batch. */
   readonly handleMs: Histogram
   /** The same, once for each task of the batch. */
@@ -106,6 +108,7 @@ export function readFlowMetrics(control: Control | undefined, facts: FlowFacts):
       expired: total(meters, EXPIRED),
       batchMs: sumOf(meters, BATCH_MS).histogram('ms'),
       batchTasks: sumOf(meters, BATCH_TASKS).histogram('tasks'),
+      batchWaitMs: total(meters, BATCH_WAIT_MS),
       handleMs: sumOf(meters, HANDLE_MS).histogram('ms'),
       // Where each batch is one task, workers do not say the same twice.
       taskHandleMs: sumOf(meters, batchSize > 1 ? TASK_HANDLE_MS : HANDLE_MS).histogram('ms'),

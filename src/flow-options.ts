@@ -64,11 +64,11 @@ export interface FlowOptions {
    */
   readonly refuseLate?: boolean
   /**
-   * Name under which web processes of the same user on the same machine attach to the flow with a `FlowClient`. One flow
-   * at a time can have it. Default: none, the flow serves its own process only.
+   * Name under which web processes of the same user on the same machine attach to the flow with a `FlowClient`, and
+   * `aqueduct top` and `aqueduct dashboard` watch it. One flow at a time can have it. Default: none, the flow serves its own process only.
    */
   readonly address?: string
-  /** How many clients may be attached at once, beside the flow's own process. Default 8 with an `address`. */
+  /** How many clients may be attached at once, beside the flow's own process; 0 lets others only watch. Default 8 with an `address`. */
   readonly maxClients?: number
   /** Number of priority classes, 0 (lowest) to n - 1. Default 1. */
   readonly queuePriorities?: number
@@ -172,7 +172,7 @@ const flowRules = {
   maxPending: integer(1, 131_072),
   refuseLate: flag,
   address: addressRule,
-  maxClients: integer(1, 255),
+  maxClients: integer(0, 255),
   queuePriorities: integer(1, 32),
   priorityAgeing: duration(0),
   payloadThreshold: integer(1),

@@ -6,6 +6,7 @@ import { FlowLog } from './flow-log.ts'
 import type { ResolvedFlow } from './flow-options.ts'
 import { libc } from './memory/libc.ts'
 import { Attachments } from './runtime/attachments.ts'
+import { Broadcast } from './watch/broadcast.ts'
 import { FlowMemory } from './runtime/memory-files.ts'
 import { OutputLabeller } from './runtime/output.ts'
 import type { StepPlan } from './runtime/seat.ts'
@@ -15,6 +16,10 @@ import { BaseTask } from './task.ts'
 import { nearest } from './task-classes.ts'
 import { monotonic } from './transport/clock.ts'
 import type { Control, FlowShape } from './transport/control.ts'
+import type { WatchedRun } from './watch/flow-source.ts'
+import type { Journal } from './watch/journal.ts'
+import type { SlowTasks } from './watch/slow-tasks.ts'
+import type { ClientView, Watchable } from './watch/view.ts'
 
 /** The client that lives in the process that started the flow. */
 const OWN_CLIENT = 0
@@ -29,6 +34,10 @@ export interface FlowPlan {
   readonly options: ResolvedFlow
   readonly taskClasses: ReadonlyMap<unknown, number>
   readonly diagnostics: Diagnostics
+  readonly journal: Journal
+  readonly slowTasks: SlowTasks
+  /** What observers in other processes watch. */
+  readonly watched: Watchable
 }
 
 export interface RunEvents {
@@ -39,18 +48,22 @@ export interface RunEvents {
 }
 
 /** One run of a flow, from its start to its stop: its memory, its workers, its clients. */
-export class FlowRun {
+export class FlowRun implements WatchedRun {
   readonly control: Control
   readonly client: Client
   readonly supervisor: Supervisor
+  /** Milliseconds since 1970. */
+  readonly startedAt: number = Date.now()
   readonly #plan: FlowPlan
   readonly #memory: FlowMemory
   readonly #attachments: Attachments | undefined
   readonly #log: FlowLog
   readonly #output = new OutputLabeller()
+  #onBusy = (): void => undefined
 
   constructor(plan: FlowPlan, events: RunEvents) {
-    const { options, names } = plan
+    const { options, names, slowTasks } = plan
+    slowTasks.restart()
     const { maxPending, payloadThreshold, spin } = options
     const conditions = plan.steps.map(({ options: { handleCondition } }) => handleCondition)
     const shape = shapeOf(plan)
@@ -59,7 +72,7 @@ export class FlowRun {
     this.#plan = plan
     this.#memory = memory
     this.control = control
-    this.#log = new FlowLog(options.logger)
+    this.#log = new FlowLog(options.logger, plan.journal)
     this.supervisor = this.#makeSupervisor({ memory, shape, conditions, payloadThreshold }, events)
     this.client = new Client(control, {
       maxPending,
@@ -71,7 +84,10 @@ export class FlowRun {
       onBell: () => this.supervisor.onBell(),
       deathCause: (number) => this.supervisor.deathCause(number),
       diagnostics: plan.diagnostics,
-      onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, names),
+      onSettled: (task, finished) => {
+        BaseTask.end(task as BaseTask, finished, names)
+        if (finished !== undefined) slowTasks.offer(task as BaseTask, finished)
+      },
     })
     this.#attachments = this.#makeAttachments(conditions)
   }
@@ -85,6 +101,22 @@ export class FlowRun {
   /** Lets clients in that have waited for the start, and all that come. */
   open(): void {
     this.#attachments?.open()
+  }
+
+  seats(): ReturnType<Supervisor['seats']> {
+    return this.supervisor.seats()
+  }
+
+  /** The clients of other processes. */
+  clients(): ClientView[] {
+    return this.#attachments?.clients() ?? []
+  }
+
+  /** Calls back, once or more, when a client has something pending. */
+  whenBusy(callback: () => void): void {
+    this.#onBusy = callback
+    this.client.whenBusy(callback)
+    this.#attachments?.askBusy()
   }
 
   /** Resolves once no client has anything pending, or after `timeout`. */
@@ -183,7 +215,10 @@ export class FlowRun {
       onAttached: (client, pid) => {
         this.#log.attached(client, pid)
         diagnostics.attach(client, pid)
+        this.#onBusy() // it has not been asked to say when it is
       },
+      onBusy: () => this.#onBusy(),
+      onObserver: (observer) => this.#plan.watched.watch(new Broadcast(observer)),
       onDetached: (client, pid) => {
         this.#log.detached(client, pid)
         diagnostics.detach(client, pid)

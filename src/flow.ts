@@ -26,8 +26,13 @@ import { NO_OPTIONS, processTask } from './process-task.ts'
 import { addRunningFlow, removeRunningFlow } from './running-flows.ts'
 import { type FlowStats, stepStats, workerStats } from './stats.ts'
 import { FlowStep } from './step.ts'
-import type { BaseTask } from './task.ts'
+import type { BaseTask, TaskClassOf } from './task.ts'
 import { acceptedClasses, checkConditions, warnOfPrivateState } from './task-classes.ts'
+import { FlowSource, stepViewOf } from './watch/flow-source.ts'
+import { Journal } from './watch/journal.ts'
+import { SlowTasks } from './watch/slow-tasks.ts'
+import type { FlowWatcher } from './watch/view.ts'
+import { Watch } from './watch/watch.ts'
 import { isFlowWorker, reportFlowStart } from './worker/flow-worker.ts'
 
 /**
@@ -60,6 +65,9 @@ export class Flow<Task extends BaseTask>
   #stopped: Promise<void> | undefined
   #lastMetrics: FlowMetrics | undefined
   #lastStats: FlowStats | undefined
+  readonly #journal = new Journal()
+  readonly #slowTasks = new SlowTasks()
+  readonly #watch: Watch
 
   /** @throws InvalidOptionError, InvalidHandlerError */
   constructor(
@@ -86,6 +94,18 @@ export class Flow<Task extends BaseTask>
     this.#args = this.#steps.map(({ options: { args } }) => args)
     checkConditions(this.#steps)
     this.#options = resolveOptions(options)
+    this.#watch = new Watch(
+      new FlowSource({
+        options: this.#options,
+        steps: this.#steps.map((step, index) => stepViewOf(step, this.#names[index]!)),
+        journal: this.#journal,
+        slowTasks: this.#slowTasks,
+        state: () => this.#state,
+        run: () => this.#run,
+        metrics: () => this.metrics(),
+        stats: () => this.stats(),
+      }),
+    )
   }
 
   get state(): FlowState {
@@ -94,6 +114,11 @@ export class Flow<Task extends BaseTask>
 
   get isRunning(): boolean {
     return this.#state === 'running'
+  }
+
+  /** The classes of tasks that its handlers take. */
+  get taskClasses(): readonly TaskClassOf<Task>[] {
+    return [...this.#taskClasses.keys()] as TaskClassOf<Task>[] // what the handlers' `task` names
   }
 
   /**
@@ -273,9 +298,35 @@ export class Flow<Task extends BaseTask>
     })
   }
 
+  /**
+   * Watches the flow: calls back at once and then every second with what happened in that second and what there is to see
+   * now, until the returned function is called. From the first call on, the last five minutes are kept for those who come
+   * later. Reading disturbs no worker, and while nobody watches an idle flow is left alone. It does not keep the program
+   * alive.
+   *
+   * @example
+   * ```ts
+   * import { Flow } from 'aqueduct-ts'
+   * import { SumHandler } from './sum.ts'
+   *
+   * await using flow = new Flow([SumHandler])
+   * await flow.start()
+   * const stop = flow.watch({
+   *   onHistory: (samples) => console.log(`${samples.length} seconds are known`),
+   *   onSample: ({ tasks }, { stats }) => console.log(tasks.completed, stats.workers.length),
+   * })
+   * stop()
+   * ```
+   */
+  watch(watcher: FlowWatcher): () => void {
+    return this.#watch.attach(watcher)
+  }
+
   #enter(state: FlowState): void {
     const previous = this.#state
     this.#state = state
+    this.#journal.event(state === 'failed' ? 'error' : 'info', `the flow is ${state}`)
+    this.#watch.wake()
     if (state !== 'running') removeRunningFlow(this)
     else if (this.#run) addRunningFlow(this, this.#taskClasses, this.#run.client.uploads)
     this.emit('state', state)
@@ -292,6 +343,9 @@ export class Flow<Task extends BaseTask>
       options: this.#options,
       taskClasses: this.#taskClasses,
       diagnostics: this.#diagnostics,
+      journal: this.#journal,
+      slowTasks: this.#slowTasks,
+      watched: this,
     }
     const run = (this.#run = new FlowRun(plan, {
       // A flow that stops goes on with that.

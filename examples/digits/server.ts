@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises'
 import { relative } from 'node:path'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import aqueductDashboard from 'aqueduct-ts/dashboard'
 import aqueduct from 'aqueduct-ts/fastify'
 import Fastify, { type FastifyRequest } from 'fastify'
 import { refuseConnection, sendError } from './errors.ts'
@@ -36,6 +37,7 @@ const page = await readFile(new URL('page.html', import.meta.url))
 
 // Errors have a form of their own here: without it the plugin's handler would do.
 await app.register(aqueduct, { flow, closeOnSignals: true, errorHandler: false })
+await app.register(aqueductDashboard, { flow }) // at /dashboard, for this machine alone
 app.setErrorHandler((error, _request, reply) => sendError(error, reply))
 app.setNotFoundHandler(({ method, url }, reply) =>
   reply.code(404).send({ error: { code: 'NOT_FOUND', message: `There is no ${method} ${url}.` } }),
@@ -88,6 +90,7 @@ function invite(address: string): void {
   console.log(
     `Or send one:   curl --data-binary @${relative('.', sample)} -H 'content-type: image/png' ${address}/predict`,
   )
+  console.log(`Watch it work: ${address}/dashboard`)
   console.log('Ctrl-C stops it.')
 }
 

@@ -28,6 +28,8 @@ export interface AttachmentEvents {
   onSuspended(attachment: Attachment, why: string): void
   /** It can again. */
   onResumed(attachment: Attachment): void
+  /** The flow asks to be told, once, when this client has something pending. */
+  onAskBusy(attachment: Attachment): void
   /** The flow has ended: orderly, by failing, or without a word. Called once. */
   onEnded(attachment: Attachment, why: string): void
 }
@@ -125,11 +127,17 @@ export class Attachment {
             attachment.isSuspended = false
             events.onResumed(attachment)
             break
+          case 'ask-busy':
+            if (attachment !== undefined) events.onAskBusy(attachment)
+            break
           case 'stopped':
             lastWord = 'it was stopped'
             break
           case 'failed':
             lastWord = `it failed: ${message.message}`
+            break
+          case 'history':
+          case 'sample': // for observers
             break
         }
       }
@@ -165,6 +173,11 @@ export class Attachment {
   /** Says that nothing is pending. */
   sayIdle(): void {
     sendFrame(this.#socket, { type: 'idle' })
+  }
+
+  /** Says that something is pending. */
+  sayBusy(): void {
+    sendFrame(this.#socket, { type: 'busy' })
   }
 
   /** Says that the attachment no longer is a reason for the program to go on. */

@@ -108,6 +108,7 @@ export class Client {
   readonly #mostPending: readonly number[]
   #pending = 0
   #onIdle: (() => void) | undefined
+  #onBusy: (() => void) | undefined
   #polling = false
   /** Flow time until which to look for completions; 0 for not at all. */
   #spinUntil = BUSY
@@ -232,6 +233,7 @@ export class Client {
     const holdsMemory = this.uploads.hasReceivedFor(task)
     const pending = new Pending(task, taskClass, options, firstStep, now, holdsMemory)
     this.#pending++
+    if (this.#onBusy !== undefined) this.#sayBusy()
     if (timeout !== Infinity) this.#deadlines.add(pending, timeout)
     if (signal !== undefined) {
       pending.onAbort = () =>
@@ -258,6 +260,12 @@ export class Client {
     })
   }
 
+  /** Calls back once, as soon as something is pending. */
+  whenBusy(callback: () => void): void {
+    this.#onBusy = callback
+    if (this.#pending > 0) this.#sayBusy()
+  }
+
   /** Settles everything that is pending with `makeError`. */
   failAll(makeError: () => Error = () => new FlowStoppedError()): void {
     for (const pending of this.#admission.drain()) this.#withdraw(pending, FAILED, makeError())
@@ -278,6 +286,12 @@ export class Client {
     this.#bell.close()
     if (this.#results.heldBlocks === 0) this.#relief.stop()
     else this.#relief.idle(performance.now())
+  }
+
+  #sayBusy(): void {
+    const callback = this.#onBusy
+    this.#onBusy = undefined
+    callback?.()
   }
 
   #checkAdmissible(signal: AbortSignal | undefined, priority: number): void {

@@ -33,6 +33,10 @@ export interface Finished {
   readonly results: Results
   /** Undefined when the flow keeps no metrics. */
   readonly timings: RecordedTimings | undefined
+  /** Flow time at which its client found it. 0 when the flow keeps no metrics. */
+  readonly endedAt: number
+  /** Milliseconds from when a worker had finished it until then. */
+  readonly returnMs: number
 }
 
 /** Reads the outcome of a task out of a slot that is DONE. */
@@ -61,8 +65,15 @@ export class OutcomeReader {
   /** Fills the caller's task in. `now` is when the client has found it. */
   readResult(slot: number, generation: number, pending: Pending, now: number): Finished {
     this.#decodeInto(pending.task, slot, generation)
+    const returnMs = now - this.#control.tasks.queuedAt(slot)
     const timings = this.#meter.isOn ? this.#measure(slot, generation, pending, now) : undefined
-    return { buffers: this.#results.takeOpened(), results: this.#results, timings }
+    return {
+      buffers: this.#results.takeOpened(),
+      results: this.#results,
+      timings,
+      endedAt: now,
+      returnMs,
+    }
   }
 
   #measure(

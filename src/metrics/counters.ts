@@ -9,6 +9,7 @@ export const REJECTED = 4
 export const FAILED = 5 // those that a worker has failed, too
 // Those of a worker.
 export const EXPIRED = 6
+export const BATCH_WAIT_MS = 7 // of all tasks, from when they were claimed until the handler had them
 
 /** The sums of an actor in shared memory. */
 export class Counters {

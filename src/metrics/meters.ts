@@ -1,4 +1,4 @@
-import { Counters } from './counters.ts'
+import { BATCH_WAIT_MS, Counters } from './counters.ts'
 import { Histograms } from './histograms.ts'
 import {
   BATCH_MS,
@@ -64,8 +64,9 @@ export class StepMeter extends Meter {
     this.histograms.recordWhole(BATCH_TASKS, tasks)
   }
 
-  /** The handler has returned: once for the batch, and once for each of its tasks. */
-  handled(handleMs: number, tasks: number): void {
+  /** The handler has returned: once for the batch, and once for each of its tasks, which waited so long for it in all. */
+  handled(handleMs: number, tasks: number, waitedMs: number): void {
+    this.counters.add(BATCH_WAIT_MS, waitedMs)
     if (this.#isBatching) this.histograms.recordMsTwice(HANDLE_MS, handleMs, tasks)
     else this.histograms.recordMs(HANDLE_MS, handleMs)
   }

@@ -25,7 +25,21 @@ export interface AttachmentEvents {
   onAttached(client: number, pid: number): void
   /** The client's process has ended or let go; what it left behind has been taken back. */
   onDetached(client: number, pid: number): void
+  /** A client has something pending; it had been asked to say so. */
+  onBusy(): void
+  /** Somebody asks what the flow does. Returns a function that is called when he has gone. */
+  onObserver(observer: Observer): () => void
 }
+
+/** Somebody in another process who is told what the flow does. */
+export interface Observer {
+  readonly pid: number
+  /** False: he does not keep up, and was not told. */
+  send(message: FlowMessage): boolean
+}
+
+/** Bytes that may wait for an observer who does not keep up. */
+const MOST_UNSENT = 4 << 20
 
 /** The place of one client. */
 interface Seat {
@@ -123,6 +137,18 @@ export class Attachments {
     this.open()
   }
 
+  /** The clients that are attached. */
+  clients(): { readonly client: number; readonly pid: number }[] {
+    return this.#seats
+      .filter(({ socket }) => socket !== undefined)
+      .map(({ client, pid }) => ({ client, pid }))
+  }
+
+  /** Has every client say when it next has something pending. */
+  askBusy(): void {
+    this.#tell({ type: 'ask-busy' })
+  }
+
   /** Tells every client that no new tasks are taken, and resolves once none has any pending. */
   drain(): Promise<void> {
     this.#state = 'closing'
@@ -201,8 +227,11 @@ export class Attachments {
     }
   }
 
-  #onMessage(socket: Socket, { type }: ClientMessage): void {
+  #onMessage(socket: Socket, message: ClientMessage): void {
+    const { type } = message
     const seat = this.#seats.find((it) => it.socket === socket)
+    if (type === 'observe' && seat === undefined) this.#observe(socket, message.layout)
+    if (type === 'busy' && seat !== undefined) this.#events.onBusy()
     if (type === 'hello' && seat === undefined) {
       if (this.#state === 'starting') this.#early.add(socket)
       else this.#seat(socket)
@@ -211,6 +240,23 @@ export class Attachments {
       seat.isIdle = true
       this.#lookIdle()
     }
+  }
+
+  #observe(socket: Socket, layout: number): void {
+    if (layout !== LAYOUT_VERSION) {
+      sendFrame(socket, { type: 'refused', reason: 'it runs another version of this library' })
+      socket.end()
+      return
+    }
+    const stop = this.#events.onObserver({
+      pid: peerOf(socket)?.pid ?? -1,
+      send: (message) => {
+        if (socket.writableLength > MOST_UNSENT) return false
+        sendFrame(socket, message)
+        return true
+      },
+    })
+    socket.once('close', stop)
   }
 
   /** The kernel has closed the client's end: it will not touch the memory again. */

@@ -185,7 +185,14 @@ export class Supervisor {
   }
 
   workers(): WorkerReport[] {
-    return this.#seats.filter(({ use }) => use !== 'spare').map((seat) => seat.report())
+    return this.seats().map(({ report }) => report)
+  }
+
+  /** The workers, with the number of each among those of its step. */
+  seats(): { step: number; number: number; report: WorkerReport }[] {
+    return this.#seats
+      .filter(({ use }) => use !== 'spare')
+      .map((seat) => ({ step: seat.step, number: seat.number, report: seat.report() }))
   }
 
   async #reload(

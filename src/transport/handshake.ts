@@ -38,6 +38,11 @@ export interface Welcome {
 /** What a flow says to its clients. */
 export type FlowMessage =
   | Welcome
+  /** The client is to say once, as soon as it has something pending. */
+  | { readonly type: 'ask-busy' }
+  /** What an observer is told; see watch/view.ts. Old samples come in parts, the last of which says so. */
+  | { readonly type: 'history'; readonly samples: readonly unknown[]; readonly isLast: boolean }
+  | { readonly type: 'sample'; readonly sample: unknown; readonly view: unknown }
   /** No place is free, or the flow is stopping. */
   | { readonly type: 'refused'; readonly reason: string }
   /** No new tasks; what is admitted is being finished. */
@@ -53,8 +58,12 @@ export type FlowMessage =
 export type ClientMessage =
   /** Asks for a place. Who connects and says anything else gets none. */
   | { readonly type: 'hello' }
+  /** Asks to be told what the flow does. Needs no place. */
+  | { readonly type: 'observe'; readonly layout: number }
   /** The client has nothing pending; said after `stopping`. */
   | { readonly type: 'idle' }
+  /** It has something pending; said after `ask-busy`. */
+  | { readonly type: 'busy' }
 
 /** Where a flow listens: names of different users do not meet. */
 export const socketPath = (address: string): string =>

@@ -33,10 +33,12 @@ export class BatchMeasures {
     if (!this.#meter.isOn) return
     const { tasks } = this.#control
     const handleMs = now - startedAt
+    let waitedMs = 0
     for (const { slot, claimedAt } of claims) {
       const queueMs = Math.max(0, claimedAt - tasks.queuedAt(slot))
       tasks.setTiming(slot, this.#step, queueMs, startedAt - claimedAt, handleMs, claims.length)
+      waitedMs += startedAt - claimedAt
     }
-    this.#meter.handled(handleMs, claims.length)
+    this.#meter.handled(handleMs, claims.length, waitedMs)
   }
 }

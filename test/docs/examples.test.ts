@@ -15,6 +15,7 @@ const documented = [
   'errors',
   'worker/flow-worker',
   'worker/log',
+  'dashboard/plugin',
   'integrations/fastify',
   'integrations/http/connections',
   'integrations/http/errors',
@@ -24,6 +25,8 @@ const documented = [
   'integrations/opentelemetry',
   'integrations/opentelemetry/task-context',
   'integrations/prometheus',
+  'watch/flow-observer',
+  'watch/find-flows',
   'integrations/statsd',
   'integrations/statsd/exporter',
 ]

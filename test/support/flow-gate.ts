@@ -54,6 +54,11 @@ export class Gate implements AsyncDisposable {
     this.letGo()
   }
 
+  /** Those who come from now on have to wait. */
+  shut(): void {
+    this.#isOpen = false
+  }
+
   /** Lets those who wait now go on. */
   letGo(): void {
     for (const socket of this.#waiting) socket.end()
