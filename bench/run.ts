@@ -1,6 +1,9 @@
-// npm run bench -- <workload> [options]: figures on standard output, what is going on on standard error.
+// npm run bench -- [workload] [options]: figures on standard output, what is going on on standard error. Without a
+// workload all of them, into bench/report.
 import { parseArgs } from 'node:util'
+import { defaults, quickSettings, workloads } from './catalogue.ts'
 import { machine, versions } from './harness/machine.ts'
+<<<<<<< HEAD
 import { type Outcome, type Settings, toJson, toTables } from './harness/report.ts'
 import { cluster } from './workloads/cluster.ts'
 import { dashboard } from './workloads/dashboard.ts'
@@ -11,13 +14,15 @@ import { overload } from './workloads/overload.ts'
 import { payload } from './workloads/payload.ts'
 import { soak } from './workloads/soak.ts'
 import { upload } from './workloads/upload.ts'
+=======
+import { type Settings, toJson, toTables } from './harness/report.ts'
+import { writePage } from './report-page.ts'
+import { runSuite } from './suite.ts'
+>>>>>>> suite
 
-interface Workload {
-  readonly about: string
-  readonly defaults: Settings
-  run(settings: Settings): Promise<Outcome>
-}
+const help = `Usage: npm run bench -- [workload] [options]
 
+<<<<<<< HEAD
 const defaults: Settings = { pairs: 9, seconds: 1, tasks: 20_000 }
 
 const workloads: Readonly<Record<string, Workload>> = {
@@ -69,17 +74,28 @@ const workloads: Readonly<Record<string, Workload>> = {
 }
 
 const help = `Usage: npm run bench -- <workload> [options]
+=======
+Without a workload: all of them, each in a process of its own, into bench/report (with --quick: bench/report/quick).
+>>>>>>> suite
 
 Workloads
 ${Object.entries(workloads)
-  .map(([name, { about }]) => `  ${name.padEnd(10)}${about}`)
+  .map(([name, { about, takes }]) => `  ${name.padEnd(12)}${about} (${takes})`)
   .join('\n')}
+  report      draws the page and the picture again from the figures in bench/report
 
 Options
+  --quick       everything once and as shortly as can be, to see that it runs: less than two minutes in all
   --json        one JSON object on standard output
+<<<<<<< HEAD
   --pairs N     alternating pairs per ratio (dispatch, payload, cluster, dashboard: ${defaults.pairs}; upload: ${workloads['upload']!.defaults.pairs})
   --seconds S   seconds per measurement (default ${defaults.seconds}; idle ${workloads['idle']!.defaults.seconds}, dashboard ${workloads['dashboard']!.defaults.seconds}, overload ${workloads['overload']!.defaults.seconds}, soak ${workloads['soak']!.defaults.seconds}; memory and upload have none)
+=======
+  --pairs N     alternating pairs per ratio (default ${defaults.pairs})
+  --seconds S   seconds per measurement (default ${defaults.seconds}; some workloads have their own)
+>>>>>>> suite
   --tasks N     tasks of the memory workload (default ${defaults.tasks})
+  --minutes M   how long the growth workload keeps a flow up (default ${defaults.minutes})
   --help        this text
 `
 
@@ -92,10 +108,12 @@ function readCommandLine() {
       allowPositionals: true,
       options: {
         json: { type: 'boolean', default: false },
+        quick: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
         pairs: { type: 'string' },
         seconds: { type: 'string' },
         tasks: { type: 'string' },
+        minutes: { type: 'string' },
       },
     })
   } catch (error) {
@@ -103,7 +121,11 @@ function readCommandLine() {
   }
 }
 
-function readNumber(option: string, text: string | undefined, whole: boolean): object {
+function readNumber(
+  option: keyof Settings,
+  text: string | undefined,
+  whole: boolean,
+): Partial<Settings> {
   if (text === undefined) return {}
   const value = Number(text)
   if (!Number.isFinite(value) || value <= 0 || (whole && !Number.isInteger(value))) {
@@ -120,21 +142,36 @@ async function main(): Promise<void> {
     process.stdout.write(help)
     return
   }
-  const [name, ...rest] = positionals
-  const known = Object.keys(workloads).join(', ')
-  if (name === undefined) throw new UsageError(`which workload? There are ${known}`)
-  const workload = Object.hasOwn(workloads, name) ? workloads[name] : undefined
-  if (workload === undefined)
-    throw new UsageError(`there is no workload '${name}'; there are ${known}`)
-  if (rest.length > 0) throw new UsageError(`one workload at a time, not also '${rest.join(' ')}'`)
-  const settings: Settings = {
-    ...workload.defaults,
+  const given: Partial<Settings> = {
     ...readNumber('pairs', values.pairs, true),
     ...readNumber('seconds', values.seconds, false),
     ...readNumber('tasks', values.tasks, true),
+    ...readNumber('minutes', values.minutes, false),
+  }
+  const [name, ...rest] = positionals
+  if (rest.length > 0) throw new UsageError(`one workload at a time, not also '${rest.join(' ')}'`)
+  if (name === undefined) {
+    process.exitCode = (await runSuite(Object.keys(workloads), process.argv.slice(2), values.quick))
+      ? 0
+      : 1
+    return
+  }
+  if (name === 'report') {
+    await writePage(values.quick)
+    return
+  }
+  const workload = Object.hasOwn(workloads, name) ? workloads[name] : undefined
+  if (workload === undefined) {
+    const known = Object.keys(workloads).join(', ')
+    throw new UsageError(`there is no workload '${name}'; there are ${known}`)
   }
   const where = machine()
-  const outcome = await workload.run(settings)
+  const outcome = await workload.run({
+    ...defaults,
+    ...workload.defaults,
+    ...(values.quick ? { ...quickSettings, ...workload.quick } : {}),
+    ...given,
+  })
   const report = { workload: name, machine: where, versions: versions(), ...outcome }
   process.stdout.write(`${values.json ? toJson(report) : toTables(report)}\n`)
 }
@@ -147,6 +184,6 @@ try {
     process.exitCode = 2
   } else {
     console.error(error)
-    process.exitCode = 1
+    process.exit(1) // whatever still runs ends with this process
   }
 }

@@ -6,7 +6,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-const steps = ['build', 'lint', 'format', 'types', 'imports', 'dead-code', 'fuzz', 'package']
+const steps = [
+  'build',
+  'lint',
+  'format',
+  'types',
+  'imports',
+  'dead-code',
+  'fuzz',
+  'package',
+  'bench:quick',
+]
 
 /** A storm, the same one each time. How fast the flow is after it is printed: on a busy machine that proves nothing. */
 const storm = ['--seconds', '30', '--kills', '100', '--seed', '1', '--no-speed']

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
 /** Has one number handled: every way of dispatching is driven through this shape. */
 export type Call = (number: number) => Promise<{ readonly sum?: number }>
 
@@ -5,21 +7,47 @@ export type Call = (number: number) => Promise<{ readonly sum?: number }>
 const WARM_UP_SHARE = 0.2
 /** The clock is read once for so many tasks. */
 const CLOCK_EVERY = 32
+/** Fewer single tasks than this have no median worth the name. */
+const LEAST_SAMPLES = 20
+
+/** What a closed loop measured. */
+export interface Throughput {
+  readonly tasksPerSecond: number
+  /** Processor time of this process, its threads included, in microseconds for each task. */
+  readonly webCpuUsPerTask: number
+  /** The processor time alone of the event loop's thread would be less: this is what the machine pays. */
+  readonly usPerTask: number
+}
+
+interface Mark {
+  readonly at: number
+  readonly finished: number
+  readonly cpuUs: number
+}
 
 /** Tasks per second with `inFlight` loops, each of which has one task in flight at any time. Checks every result. */
-export async function throughput(call: Call, inFlight: number, seconds: number): Promise<number> {
+export async function throughput(
+  call: Call,
+  inFlight: number,
+  seconds: number,
+  steps = 1,
+): Promise<Throughput> {
   const warmUntil = performance.now() + seconds * 1000 * WARM_UP_SHARE
   const state = { running: true }
   let next = 0
   let finished = 0
-  let from = { at: 0, finished: 0 }
-  let until = { at: 0, finished: 0 }
+  const mark = (): Mark => {
+    const { user, system } = process.cpuUsage()
+    return { at: performance.now(), finished, cpuUs: user + system }
+  }
+  let from: Mark | undefined
+  let until: Mark | undefined
   const readClock = (): void => {
     const at = performance.now()
-    if (from.at === 0) {
-      if (at >= warmUntil) from = { at, finished }
+    if (from === undefined) {
+      if (at >= warmUntil) from = mark()
     } else if (state.running && at - from.at >= seconds * 1000) {
-      until = { at, finished }
+      until = mark()
       state.running = false
     }
   }
@@ -27,7 +55,7 @@ export async function throughput(call: Call, inFlight: number, seconds: number):
     try {
       while (state.running) {
         const number = next++
-        checkSum(number, await call(number))
+        checkSum(number, steps, await call(number))
         if (++finished % CLOCK_EVERY === 0) readClock()
       }
     } finally {
@@ -35,24 +63,39 @@ export async function throughput(call: Call, inFlight: number, seconds: number):
     }
   }
   await Promise.all(Array.from({ length: inFlight }, loop))
-  return ((until.finished - from.finished) / (until.at - from.at)) * 1000
+  const tasks = until!.finished - from!.finished
+  const tasksPerSecond = (tasks / (until!.at - from!.at)) * 1000
+  return {
+    tasksPerSecond,
+    usPerTask: 1e6 / tasksPerSecond,
+    webCpuUsPerTask: (until!.cpuUs - from!.cpuUs) / tasks,
+  }
 }
 
-/** Durations in milliseconds of single tasks, one after another. Checks every result. */
-export async function roundTrips(call: Call, seconds: number): Promise<number[]> {
+/**
+ * Durations in milliseconds of single tasks, one after another, each after a rest of `pauseMs`. Checks every result.
+ */
+export async function roundTrips(
+  call: Call,
+  seconds: number,
+  { pauseMs = 0, steps = 1 }: { readonly pauseMs?: number; readonly steps?: number } = {},
+): Promise<number[]> {
   const durations: number[] = []
   const warmUntil = performance.now() + seconds * 1000 * WARM_UP_SHARE
   const until = warmUntil + seconds * 1000
-  for (let number = 0, begin = performance.now(); begin < until; number++) {
+  for (let number = 0; performance.now() < until || durations.length < LEAST_SAMPLES; number++) {
+    if (pauseMs > 0) await sleep(pauseMs)
+    const begin = performance.now()
     const result = await call(number)
     const end = performance.now()
-    checkSum(number, result)
+    checkSum(number, steps, result)
     if (begin >= warmUntil) durations.push(end - begin)
-    begin = end
   }
   return durations
 }
 
-function checkSum(number: number, { sum }: { readonly sum?: number }): void {
-  if (sum !== number + 1) throw new Error(`wrong result: ${number} + 1 came back as ${String(sum)}`)
+function checkSum(number: number, steps: number, { sum }: { readonly sum?: number }): void {
+  if (sum !== number + steps) {
+    throw new Error(`wrong result: ${number} + ${steps} came back as ${String(sum)}`)
+  }
 }

@@ -1,9 +1,9 @@
 const PAGE_ELEMENTS = 4096 / Float32Array.BYTES_PER_ELEMENT
 
-/** What travels between a program and the thread of `handlers/frame-echo.ts`. */
-export interface Echo {
+/** What the steps of `handlers/frame-hop.ts` pass on. */
+export interface Hop {
   readonly frame: Float32Array<ArrayBuffer>
-  readonly transfer: boolean
+  /** What the step read. */
   readonly seen: number
 }
 

@@ -1,3 +1,6 @@
+import type { Chart } from '../charts/chart.ts'
+import type { Missing } from './peers.ts'
+
 /** What a workload measured: a name, its parameters and its figures, the unit of each in its key. */
 export interface Row {
   readonly name: string
@@ -14,10 +17,29 @@ export interface Ratio {
   readonly of: string
 }
 
+/** What is to be reached, and what was. */
+export interface Goal {
+  readonly what: string
+  readonly bound: 'at least' | 'at most'
+  readonly goal: number
+  /** What the numbers count: `times`, `µs` … */
+  readonly unit: string
+  /** Missing where a peer was not there to be measured. */
+  readonly measured?: number | undefined
+  readonly min?: number | undefined
+  readonly max?: number | undefined
+  /** Measurements behind it. */
+  readonly pairs?: number | undefined
+}
+
 /** What a workload hands back. */
 export interface Outcome {
   readonly results: readonly Row[]
   readonly ratios: Readonly<Record<string, Ratio>>
+  readonly goals?: readonly Goal[]
+  readonly charts?: readonly Chart[]
+  /** Who was not measured, and why. */
+  readonly missing?: readonly Missing[]
 }
 
 /** What `--json` prints. */
@@ -35,6 +57,49 @@ export interface Settings {
   readonly seconds: number
   /** Tasks of workloads that count them instead. */
   readonly tasks: number
+  /** Minutes that the growth workload keeps a flow up. */
+  readonly minutes: number
+  /** Touch everything, as shortly as can be: whether it runs, not how fast. */
+  readonly quick: boolean
+}
+
+/** A workload of `npm run bench`. */
+export interface Workload {
+  /** One line of the help. */
+  readonly about: string
+  /** Two sentences for a reader of the page: what is done, and what it tells. */
+  readonly explained: string
+  /** How long it takes by default on two cores, in words. */
+  readonly takes: string
+  readonly defaults?: Partial<Settings>
+  /** What of a quick run is not as for the others. */
+  readonly quick?: Partial<Settings>
+  run(settings: Settings): Promise<Outcome>
+}
+
+/** A ratio as a goal. */
+export function goalOf(
+  what: string,
+  bound: Goal['bound'],
+  goal: number,
+  ratio: Ratio | undefined,
+): Goal {
+  return {
+    what,
+    bound,
+    goal,
+    unit: 'times',
+    measured: ratio?.median,
+    min: ratio?.min,
+    max: ratio?.max,
+    pairs: ratio?.pairs,
+  }
+}
+
+/** Whether it was reached; undefined where it was not measured. */
+export function isMet({ bound, goal, measured }: Goal): boolean | undefined {
+  if (measured === undefined || Number.isNaN(measured)) return undefined
+  return bound === 'at least' ? measured >= goal : measured <= goal
 }
 
 /** Tells on standard error what is being done: standard output belongs to the figures. */
@@ -54,7 +119,8 @@ function shorten(_key: string, value: unknown): unknown {
 }
 
 /** The report as tables: rows that share their columns stand together. */
-export function toTables({ workload, machine, versions, results, ratios }: Report): string {
+export function toTables(report: Report): string {
+  const { workload, machine, versions, results, ratios, goals = [], missing = [] } = report
   const groups = new Map<string, Row[]>()
   for (const row of results) {
     const columns = Object.keys(row).join(' ')
@@ -65,7 +131,19 @@ export function toTables({ workload, machine, versions, results, ratios }: Repor
     `${workload} on ${describe(machine)}, ${describe(versions)}`,
     ...[...groups.values()].map(table),
     ...(ratioRows.length > 0 ? [table(ratioRows)] : []),
+    ...(goals.length > 0 ? [table(goals.map(goalRow))] : []),
+    ...missing.map(({ name, reason }) => `missing: ${name}: ${reason}`),
   ].join('\n\n')
+}
+
+function goalRow(goal: Goal): object {
+  const met = isMet(goal)
+  return {
+    target: goal.what,
+    goal: `${goal.bound} ${cell(goal.goal)} ${goal.unit}`,
+    measured: goal.measured === undefined ? 'not measured' : cell(goal.measured),
+    verdict: met === undefined ? '' : met ? 'met' : 'missed',
+  }
 }
 
 function describe(facts: object): string {

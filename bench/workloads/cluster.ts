@@ -4,7 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Flow, FlowStep } from 'aqueduct-ts'
 import { PageHandler } from '../handlers/page.ts'
 import { alternatingPairs } from '../harness/pairs.ts'
-import { type Outcome, type Row, type Settings, progress } from '../harness/report.ts'
+import {
+  type Outcome,
+  type Row,
+  type Settings,
+  type Workload,
+  progress,
+} from '../harness/report.ts'
 import { median, ratioOf } from '../harness/statistics.ts'
 import type { Measure, WebMessage, WebPlan } from '../programs/web-messages.ts'
 
@@ -54,7 +60,7 @@ class Web {
 }
 
 /** One flow with one worker, and one or two web processes that have more to do than it has. */
-export async function cluster({ pairs, seconds }: Settings): Promise<Outcome> {
+async function run({ pairs, seconds }: Settings): Promise<Outcome> {
   const address = `bench-${process.pid}`
   await using flow = new Flow([new FlowStep(PageHandler, { batchSize: BATCH_SIZE })], { address })
   await flow.start()
@@ -148,3 +154,11 @@ async function killed(seconds: number): Promise<Row> {
 
 const sumOf = (rates: readonly Measured[]): number =>
   rates.reduce((sum, { tasksPerSecond }) => sum + tasksPerSecond, 0)
+
+export const cluster: Workload = {
+  about: 'one flow with one and with two web processes, and one of them killed',
+  explained:
+    'Web processes that parse and answer JSON share one flow, where they and not the model are the bottleneck. A second one should bring nearly twice the throughput, and killing one must not cost the other a single task.',
+  takes: '1 min',
+  run,
+}

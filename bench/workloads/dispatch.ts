@@ -1,192 +1,116 @@
-import { roundTrips, throughput } from '../harness/closed-loop.ts'
-import { alternatingPairs, rotated } from '../harness/pairs.ts'
-import { type Outcome, type Ratio, type Row, type Settings, progress } from '../harness/report.ts'
-import { latency, median, ratioOf } from '../harness/statistics.ts'
-import { aqueduct } from '../targets/aqueduct.ts'
-import { type Atomics, piscina } from '../targets/piscina.ts'
-import type { Target } from '../targets/target.ts'
+import type { BarChart } from '../charts/chart.ts'
+import {
+  type Contender,
+  Contenders,
+  type Measure,
+  barsOf,
+  bestOf,
+  duel,
+  inTurn,
+  rowOf,
+} from '../harness/contest.ts'
+import {
+  type Goal,
+  type Outcome,
+  type Ratio,
+  type Row,
+  type Settings,
+  type Workload,
+  goalOf,
+} from '../harness/report.ts'
+import { ours, original, oursOtherwise, sumPeers } from '../harness/sum-sides.ts'
+import type { SumOrder } from '../programs/sum-orders.ts'
+import { metricsCost } from './metrics-cost.ts'
 
-const IN_FLIGHT = [64, 512] as const
-/** At least what is in flight, so that no task waits for room in the queue. */
-const QUEUE_SIZE = 1024
-const CALIBRATION_ROUNDS = 3
-/** Share of `--seconds` that a measurement of the calibration takes. */
-const CALIBRATION_SHARE = 0.4
-/** The difference that metrics make is smaller than what a second does to the machine: many short measurements for few long ones. */
-const SLICES = 4
-const ATOMICS: readonly Atomics[] = ['sync', 'async', 'disabled']
+const ROUNDS = 3
+/** Share of `--seconds` that a measurement of the rounds takes; those of the pairs take all of it. */
+const ROUND_SHARE = 0.4
+/** Where the targets are. */
+const TARGET = { workers: 1, inFlight: 64 }
 
-/** What is compared: `measure` gives the figures of a row, `figure` names the one that decides. */
-interface Contest {
-  readonly ratio: string
-  readonly inFlight: number
-  readonly figure: 'tasksPerSecond' | 'p50Us'
-  readonly better: 'higher' | 'lower'
-  readonly measure: (target: Target, seconds: number) => Promise<Figures>
-}
-
-type Figures = Readonly<Record<string, number>>
-
-const contests: readonly Contest[] = [
-  ...IN_FLIGHT.map((inFlight) => ({
-    ratio: `throughput${inFlight}`,
-    inFlight,
-    figure: 'tasksPerSecond' as const,
-    better: 'higher' as const,
-    measure: async ({ call }: Target, seconds: number) => ({
-      tasksPerSecond: await throughput(call, inFlight, seconds),
-    }),
-  })),
-  {
-    ratio: 'roundTrip',
-    inFlight: 1,
-    figure: 'p50Us',
-    better: 'lower',
-    measure: async ({ call }, seconds) => latency(await roundTrips(call, seconds)),
-  },
-]
-
-/** Small tasks through one worker and back, against piscina in the best of its modes. */
-export async function dispatch({ pairs, seconds }: Settings): Promise<Outcome> {
-  await using stack = new AsyncDisposableStack()
-  const open = (target: Target): Target => stack.adopt(target, () => target.close())
-  const ours = open(await aqueduct('process', { queueSize: QUEUE_SIZE }))
-  const others = [
-    open(await aqueduct('thread', { queueSize: QUEUE_SIZE, isolation: 'thread' })),
-    open(await aqueduct('process-batch-16', { queueSize: QUEUE_SIZE, batchSize: 16 })),
-    open(await aqueduct('process-default-queue', {})),
-  ]
-  const peers = ATOMICS.flatMap((atomics) =>
-    [1, 16].map((concurrency) => open(piscina(atomics, concurrency))),
-  )
-
+/** Small tasks through workers and back, against every pool that can do it. */
+async function run({ pairs, seconds, quick }: Settings): Promise<Outcome> {
+  const { peers, missing } = sumPeers(quick)
+  const sides = [ours, ...(quick ? [] : oursOtherwise), ...peers]
   const rows: Row[] = []
   const ratios: Record<string, Ratio> = {}
-  for (const contest of contests) {
-    const targets = [ours, ...others, ...peers]
-    const calibrated = await calibrate(contest, targets, seconds * CALIBRATION_SHARE)
-    const best = bestOf(contest, peers, calibrated)
-    progress(`${contest.ratio}: the best of piscina's modes is ${best.name}`)
+  const goals: Goal[] = []
+  const charts: BarChart[] = []
+  const notThere = [...missing]
+  for (const workers of quick ? [1] : [1, 2]) {
+    await using contenders = await Contenders.start(sides, { workers })
+    if (workers === 1) notThere.push(...contenders.missing)
+    // What is not compiled yet is not measured.
+    if (!quick) await inTurn(contenders.running, throughputOf(workers, 64), 1, seconds)
+    const groups: BarChart['groups'][number][] = []
+    for (const inFlight of quick ? [64] : [1, 16, 64, 512]) {
+      const measure = throughputOf(workers, inFlight)
+      const figures = await inTurn(
+        contenders.running,
+        measure,
+        quick ? 1 : ROUNDS,
+        seconds * ROUND_SHARE,
+      )
+      groups.push({ label: `${inFlight} in flight`, bars: barsOf(measure, figures) })
+      for (const [{ side }, each] of figures) rows.push(rowOf(measure, side, each, 'rounds'))
+      if (workers !== TARGET.workers || inFlight < TARGET.inFlight) continue
 
-    const measured = await alternatingPairs(
-      pairs,
-      () => contest.measure(ours, seconds),
-      () => contest.measure(best, seconds),
-      (pair, mine, theirs) =>
-        progress(
-          `${contest.ratio}: pair ${pair + 1} of ${pairs}: ${contest.figure} ${mine[contest.figure]!.toFixed(1)} and ${theirs[contest.figure]!.toFixed(1)}`,
-        ),
-    )
-    ratios[contest.ratio] = ratioOf(
-      measured.map((pair) => ({
-        ours: pair.ours[contest.figure]!,
-        theirs: pair.theirs[contest.figure]!,
-      })),
-      `${ours.name} over ${best.name}`,
-    )
-    for (const target of targets) {
-      const figures =
-        target === ours
-          ? measured.map((pair) => pair.ours)
-          : target === best
-            ? measured.map((pair) => pair.theirs)
-            : calibrated.get(target)!
-      rows.push(rowOf(contest, target, figures, target === ours || target === best))
+      const mine = contenders.of(ours)!
+      const best = bestOf(measure, figures, ({ side }) => side.kind === 'node')!
+      const python = inFlight === TARGET.inFlight ? contenders.of(original) : undefined
+      for (const other of [best, python]) {
+        const what =
+          other === best
+            ? `${inFlight} in flight, over the best Node.js peer`
+            : `${inFlight} in flight, over Avito's Aqueduct`
+        let ratio: Ratio | undefined
+        if (other !== undefined) {
+          const pairing = await duel(measure, mine, other, pairs, seconds)
+          ratio = ratios[`throughput${inFlight}/${other.side.name}`] = pairing.ratio
+          rows.push(
+            rowOf(measure, ours, pairing.ones, 'pairs'),
+            rowOf(measure, other.side, pairing.others, 'pairs'),
+          )
+        }
+        if (inFlight === TARGET.inFlight)
+          goals.push(
+            goalOf(`Tasks per second, ${what}`, 'at least', other === best ? 4 : 50, ratio),
+          )
+      }
     }
+    charts.push({
+      kind: 'bars',
+      title: `An empty handler, ${workers === 1 ? 'one worker' : `${workers} workers`}`,
+      unit: 'tasks/s',
+      better: 'higher',
+      groups,
+    })
   }
-  const metrics = await metricsOnAndOff(pairs, seconds)
-  return { results: [...rows, ...metrics.results], ratios: { ...ratios, ...metrics.ratios } }
-}
-
-/** What a task costs with metrics on and with metrics off. */
-async function metricsOnAndOff(pairs: number, seconds: number): Promise<Outcome> {
-  await using stack = new AsyncDisposableStack()
-  const open = async (name: string, metrics: boolean): Promise<Target> =>
-    stack.adopt(await aqueduct(name, { queueSize: QUEUE_SIZE }, { metrics }), (it) => it.close())
-  const on = await open('metrics-on', true)
-  const off = await open('metrics-off', false)
-  const inFlight = IN_FLIGHT[0]
-  const measure = async ({ call }: Target): Promise<Figures> => ({
-    usPerTask: 1e6 / (await throughput(call, inFlight, seconds / SLICES)),
-  })
-  // Both have to be compiled before either counts.
-  for (const target of [on, off]) await measure(target)
-  const measured = await alternatingPairs(
-    pairs * SLICES,
-    () => measure(on),
-    () => measure(off),
-    (pair, ours, theirs) =>
-      progress(
-        `metrics: pair ${pair + 1} of ${pairs * SLICES}: ${ours['usPerTask']!.toFixed(3)} and ${theirs['usPerTask']!.toFixed(3)} µs per task`,
-      ),
-  )
-  const row = (target: Target, figures: readonly Figures[]): Row =>
-    rowOf({ inFlight, figure: 'usPerTask' }, target, figures, true)
+  const metrics = await metricsCost(pairs, seconds)
   return {
-    results: [
-      row(
-        on,
-        measured.map(({ ours }) => ours),
-      ),
-      row(
-        off,
-        measured.map(({ theirs }) => theirs),
-      ),
-    ],
-    ratios: {
-      metrics: ratioOf(
-        measured.map(({ ours, theirs }) => ({
-          ours: ours['usPerTask']!,
-          theirs: theirs['usPerTask']!,
-        })),
-        `${on.name} over ${off.name}`,
-      ),
-    },
+    results: [...rows, ...metrics.results],
+    ratios: { ...ratios, ...metrics.ratios },
+    goals,
+    charts,
+    missing: notThere,
   }
 }
 
-/** A short look at every target, in several rounds, so that a disturbance of the machine does not decide. */
-async function calibrate(
-  { ratio, measure }: Contest,
-  targets: readonly Target[],
-  seconds: number,
-): Promise<ReadonlyMap<Target, readonly Figures[]>> {
-  const figures = new Map(targets.map((target): [Target, Figures[]] => [target, []]))
-  for (let round = 0; round < CALIBRATION_ROUNDS; round++) {
-    progress(`${ratio}: calibration, round ${round + 1} of ${CALIBRATION_ROUNDS}`)
-    for (const target of rotated(targets, round * 3))
-      figures.get(target)!.push(await measure(target, seconds))
-  }
-  return figures
-}
-
-function bestOf(
-  { figure, better }: Contest,
-  peers: readonly Target[],
-  figures: ReadonlyMap<Target, readonly Figures[]>,
-): Target {
-  const sign = better === 'higher' ? 1 : -1
-  const score = (peer: Target): number =>
-    sign * median(figures.get(peer)!.map((each) => each[figure]!))
-  return peers.reduce((best, peer) => (score(peer) > score(best) ? peer : best))
-}
-
-/** Medians over the measurements, and the spread of the deciding figure. */
-function rowOf(
-  { inFlight, figure }: { readonly inFlight: number; readonly figure: string },
-  { name, parameters }: Target,
-  figures: readonly Figures[],
-  inPairs: boolean,
-): Row {
-  const of = (key: string): number[] => figures.map((each) => each[key]!)
+function throughputOf(workers: number, inFlight: number): Measure {
   return {
-    name,
-    inFlight,
-    ...Object.fromEntries(Object.keys(figures[0]!).map((key) => [key, median(of(key))])),
-    [`${figure}Min`]: Math.min(...of(figure)),
-    [`${figure}Max`]: Math.max(...of(figure)),
-    measurements: figures.length,
-    phase: inPairs ? 'pairs' : 'calibration',
-    ...parameters,
+    what: `${workers} ${workers === 1 ? 'worker' : 'workers'}, ${inFlight} in flight`,
+    figure: 'tasksPerSecond',
+    better: 'higher',
+    parameters: { workers, inFlight },
+    measure: ({ program }: Contender, seconds) =>
+      program.ask({ do: 'throughput', inFlight, seconds } satisfies SumOrder),
   }
+}
+
+export const dispatch: Workload = {
+  about: 'small tasks through one and two workers, beside every pool that can do it',
+  explained:
+    'A caller keeps 1, 16, 64 or 512 tasks in flight, each of which adds one to a number in a worker. The work is nothing, so what is left is what a library takes for the way there and back.',
+  takes: '6 min',
+  run,
 }

@@ -3,7 +3,13 @@ import { Flow, FlowStep } from 'aqueduct-ts'
 import { SumHandler, SumTask } from '../handlers/sum.ts'
 import { throughput } from '../harness/closed-loop.ts'
 import { type ProcessorTime, processorTime } from '../harness/proc.ts'
-import { type Outcome, type Row, type Settings, progress } from '../harness/report.ts'
+import {
+  type Outcome,
+  type Row,
+  type Settings,
+  type Workload,
+  progress,
+} from '../harness/report.ts'
 
 const WORKERS = 4
 const IN_FLIGHT = 64
@@ -12,7 +18,7 @@ const BURST_SECONDS = 1
 const SETTLE_MS = 1000
 
 /** What a flow costs that has nothing to do. */
-export async function idle({ seconds }: Settings): Promise<Outcome> {
+async function run({ seconds }: Settings): Promise<Outcome> {
   const nothing = await observe('node/nothing', 'nothing started', seconds, [])
 
   const step = new FlowStep(SumHandler, { nprocs: WORKERS, queueSize: IN_FLIGHT })
@@ -22,7 +28,7 @@ export async function idle({ seconds }: Settings): Promise<Outcome> {
   const untouched = await observe('aqueduct/process', 'started', seconds, workers)
 
   progress(`a burst of ${BURST_SECONDS} s`)
-  const burst = await throughput(
+  const { tasksPerSecond: burst } = await throughput(
     (number) => flow.process(new SumTask(number)),
     IN_FLIGHT,
     BURST_SECONDS,
@@ -70,4 +76,13 @@ async function observe(
 
 function total(values: readonly number[]): number {
   return values.reduce((sum, each) => sum + each, 0)
+}
+
+export const idle: Workload = {
+  about: 'processor time of a flow that has nothing to do',
+  explained:
+    'A flow with four workers is started and left alone, first untouched and then after a burst of traffic. Its processes should sleep: the figure is the share of one core that they use all together.',
+  takes: '35 s',
+  defaults: { seconds: 10 },
+  run,
 }

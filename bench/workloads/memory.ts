@@ -1,7 +1,13 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { residentMemory } from '../harness/proc.ts'
-import { type Outcome, type Row, type Settings, progress } from '../harness/report.ts'
+import {
+  type Outcome,
+  type Row,
+  type Settings,
+  type Workload,
+  progress,
+} from '../harness/report.ts'
 import { slope } from '../harness/statistics.ts'
 import type { Finished, Message, Plan } from '../programs/memory-messages.ts'
 
@@ -25,7 +31,7 @@ interface Watched {
 }
 
 /** Whether a program that drops its results gets its memory back, and keeps its size. */
-export async function memory({ tasks }: Settings): Promise<Outcome> {
+async function run({ tasks }: Settings): Promise<Outcome> {
   const plan: Plan = {
     tasks,
     payloadBytes: PAYLOAD_BYTES,
@@ -120,4 +126,12 @@ function rowOf({ name, samples }: Watched, loadMs: number): Row {
     ...of('anonBytes', 'rssAnon'),
     ...of('rssBytes', 'rss'),
   }
+}
+
+export const memory: Workload = {
+  about: '20,000 results of 1 MiB that the caller drops: waits, blocks and resident memory',
+  explained:
+    'A program has 20,000 tasks of 1 MiB handled through 256 MiB of shared memory and never gives a result back by hand. The garbage collector has to do it in time: no task may wait long, and in the end no block may be in use.',
+  takes: '1 min',
+  run,
 }

@@ -1,246 +1,147 @@
-import { once } from 'node:events'
-import { Worker } from 'node:worker_threads'
-import { Flow, FlowStep } from 'aqueduct-ts'
-import { EndsHandler, FrameTask, PagesHandler } from '../handlers/frame.ts'
-import { type Echo, makeFrame, sumOfEnds, sumOfPages } from '../harness/frames.ts'
 import { rotated } from '../harness/pairs.ts'
-import { type Outcome, type Row, type Settings, progress } from '../harness/report.ts'
-import { type Pair, latency, median, ratioOf } from '../harness/statistics.ts'
+import { missingPython } from '../harness/peers.ts'
+import { Program } from '../harness/program.ts'
+import {
+  type Outcome,
+  type Row,
+  type Settings,
+  type Workload,
+  goalOf,
+  progress,
+} from '../harness/report.ts'
+import { median, ratioOf } from '../harness/statistics.ts'
+import type { FramesOrder, FramesPlan } from '../programs/frames-orders.ts'
+import { placing } from './placing.ts'
 
+const KIB = 1024
+const MIB = 1024 * KIB
 const FRAME_BYTES = 1280 * 960 * 3 * 4
-const SMALL_BYTES = 1024
-const PLACE_BYTES = [SMALL_BYTES, 64 * 1024, 1024 * 1024, FRAME_BYTES] as const
-/** Frames to choose from, so that the next one is not the one that the caches still hold. */
-const SOURCES = 4
-const WARM_UP_TASKS = 20
-const LONG_STEPS = 5
+const SIZES = [KIB, 32 * KIB, 256 * KIB, MIB, FRAME_BYTES, 64 * MIB]
+const ROUNDS = 3
 
-/** What a large payload costs: to hand over once more, and to place at all. */
-export async function payload(settings: Settings): Promise<Outcome> {
-  const handoff = await measureHandoff(settings)
-  const place = await measurePlacing(settings)
-  const clones = await measureMessagePort(settings)
-  return {
-    results: [...handoff.results, ...place.results, ...clones],
-    ratios: { ...handoff.ratios, ...place.ratios },
-  }
+interface Trip {
+  readonly p50Us: number
+  readonly p99Us: number
+  readonly samples: number
 }
 
-async function startFlow(
-  handler: typeof EndsHandler | typeof PagesHandler,
-  steps: number,
-): Promise<Flow<FrameTask>> {
-  const flow = new Flow(
-    Array.from({ length: steps }, (_, index) => new FlowStep(handler, { name: `step${index}` })),
-  )
-  await flow.start()
-  return flow
+interface Way {
+  readonly name: string
+  readonly program: Program
 }
 
-/** Calls `act` for so long, with the number of the call. */
-async function repeat(seconds: number, act: (count: number) => unknown): Promise<void> {
-  const until = performance.now() + seconds * 1000
-  for (let count = 0; performance.now() < until; count++) await act(count)
-}
+const node = (way: FramesPlan['way']): Promise<Program> =>
+  Program.node('frames', { way } satisfies FramesPlan)
 
-/**
- * A step more is the difference of two flows, which cancels everything else. The frame lies in shared memory already,
- * held by an earlier result, so that the noise of copying it does not drown the difference. Frames and small tasks take
- * turns one by one: whether the workers are asleep when a task comes costs more than any payload, and is so the same for
- * both.
- */
-async function measureHandoff({ pairs, seconds }: Settings): Promise<Outcome> {
-  await using short = await startFlow(EndsHandler, 1)
-  await using long = await startFlow(EndsHandler, LONG_STEPS)
-  const series = await Promise.all(
-    [FRAME_BYTES, SMALL_BYTES].flatMap((bytes) =>
-      [short, long].map(async (flow) => {
-        const held = await flow.process(new FrameTask(makeFrame(bytes, 1)))
-        const roundTrip = roundTripOf(flow, held.frame)
-        for (let warmUp = 0; warmUp < WARM_UP_TASKS; warmUp++) await roundTrip()
-        return {
-          bytes,
-          steps: flow === short ? 1 : LONG_STEPS,
-          held,
-          roundTrip,
-          p50s: [] as number[],
-        }
-      }),
-    ),
-  )
-  const [frameShort, frameLong, smallShort, smallLong] = series
-
-  const perStep: Pair[] = []
-  for (let pair = 0; pair < pairs; pair++) {
-    for (const steps of rotated([1, LONG_STEPS], pair)) {
-      const alternating = series
-        .filter((one) => one.steps === steps)
-        .map(({ roundTrip, p50s }) => ({ roundTrip, p50s, durations: [] as number[] }))
-      await repeat(seconds / 2, async (turn) => {
-        for (const { roundTrip, durations } of rotated(alternating, turn)) {
-          durations.push(await roundTrip())
-        }
-      })
-      for (const { p50s, durations } of alternating) p50s.push(median(durations))
-    }
-    const cost = (more: (typeof series)[number], less: (typeof series)[number]): number =>
-      (more.p50s.at(-1)! - less.p50s.at(-1)!) / (LONG_STEPS - 1)
-    const costs = {
-      ours: cost(frameLong!, frameShort!),
-      theirs: cost(smallLong!, smallShort!),
-    }
-    perStep.push(costs)
-    progress(
-      `handoff: pair ${pair + 1} of ${pairs}: ${(costs.ours * 1000).toFixed(1)} µs per step with a frame, ${(costs.theirs * 1000).toFixed(1)} µs with 1 KiB`,
-    )
+/** Frames through two steps, beside every way of moving them; then what placing and handing over cost by themselves. */
+async function run(settings: Settings): Promise<Outcome> {
+  const { pairs, seconds, quick } = settings
+  await using stack = new AsyncDisposableStack()
+  const start = async (name: string, starting: Promise<Program>): Promise<Way> => ({
+    name,
+    program: stack.use(await starting),
+  })
+  const noPython = missingPython()
+  const [mine, original, ...others] = await Promise.all([
+    start('aqueduct-ts', node('process')),
+    noPython === undefined
+      ? start("Avito's Aqueduct", Program.python('frames', {}))
+      : Promise.resolve(undefined),
+    start('threads, cloned', node('clone')),
+    start('threads, transferred', node('transfer')),
+    start('processes, IPC', node('ipc')),
+    start('aqueduct-ts, threads', node('thread')),
+  ])
+  const ways = [mine, ...(original === undefined ? [] : [original]), ...others]
+  const sizes = quick ? [KIB, FRAME_BYTES] : SIZES
+  const found = new Map(ways.map((way) => [way, new Map<number, Trip[]>()]))
+  const measure = async (way: Way, bytes: number, share: number): Promise<Trip> => {
+    const order: FramesOrder = { bytes, seconds: seconds * share }
+    return way.program.ask<Trip>(order)
   }
-  for (const { held } of series) held.release()
-
-  const roundTripRows = series.map(({ bytes, steps, p50s }): Row => ({
-    name: 'aqueduct/process-handoff',
-    payloadBytes: bytes,
-    steps,
-    inSharedMemory: bytes === FRAME_BYTES,
-    p50Us: median(p50s) * 1000,
-    p50UsMin: Math.min(...p50s) * 1000,
-    p50UsMax: Math.max(...p50s) * 1000,
-  }))
-  return {
-    results: [
-      ...roundTripRows,
-      perStepRow(
-        FRAME_BYTES,
-        perStep.map(({ ours }) => ours),
-      ),
-      perStepRow(
-        SMALL_BYTES,
-        perStep.map(({ theirs }) => theirs),
-      ),
-    ],
-    ratios: {
-      handoff: ratioOf(perStep, 'a further step with a frame over a further step with 1 KiB'),
-    },
-  }
-}
-
-function perStepRow(bytes: number, costs: readonly number[]): Row {
-  return {
-    name: 'aqueduct/process-per-step',
-    payloadBytes: bytes,
-    perStepUs: median(costs) * 1000,
-    perStepUsMin: Math.min(...costs) * 1000,
-    perStepUsMax: Math.max(...costs) * 1000,
-  }
-}
-
-/** One task with this frame, checked and released; resolves with the milliseconds of its `process()`. */
-function roundTripOf(flow: Flow<FrameTask>, frame: Float32Array): () => Promise<number> {
-  const expected = sumOfEnds(frame)
-  return async () => {
-    const task = new FrameTask(frame)
-    const begin = performance.now()
-    await flow.process(task)
-    const duration = performance.now() - begin
-    checkSeen(task.seen, expected)
-    task.release()
-    return duration
-  }
-}
-
-/** `process()` of a frame in ordinary memory through two steps, beside one copy of it to warm ordinary memory. */
-async function measurePlacing({ pairs, seconds }: Settings): Promise<Outcome> {
-  await using flow = await startFlow(PagesHandler, 2)
-  const rows: Row[] = []
-  let framePairs: Pair[] = []
-  for (const bytes of PLACE_BYTES) {
-    const sources = Array.from({ length: SOURCES }, (_, seed) => makeFrame(bytes, seed))
-    const expected = sources.map(sumOfPages)
-    const warm = makeFrame(bytes, 0)
-    const copy = (source: number): number => {
-      const begin = performance.now()
-      warm.set(sources[source]!)
-      return performance.now() - begin
-    }
-    const process = async (source: number): Promise<number> => {
-      const task = new FrameTask(sources[source]!)
-      const begin = performance.now()
-      await flow.process(task)
-      const duration = performance.now() - begin
-      checkSeen(task.seen, expected[source]!)
-      task.release()
-      return duration
-    }
-    for (let warmUp = 0; warmUp < WARM_UP_TASKS; warmUp++) {
-      copy(warmUp % SOURCES)
-      await process(warmUp % SOURCES)
-    }
-
-    const all = { ours: [] as number[], theirs: [] as number[] }
-    const medians: Pair[] = []
-    for (let pair = 0; pair < pairs; pair++) {
-      const ours: number[] = []
-      const theirs: number[] = []
-      await repeat(bytes === FRAME_BYTES ? seconds : seconds / 4, async (count) => {
-        const source = count % SOURCES
-        // Whoever comes second finds the source in the cache: they take turns, over all sources.
-        const copyFirst = Math.floor(count / SOURCES) % 2 === 0
-        if (copyFirst) theirs.push(copy(source))
-        ours.push(await process(source))
-        if (!copyFirst) theirs.push(copy(source))
-      })
-      medians.push({ ours: median(ours), theirs: median(theirs) })
-      all.ours.push(...ours)
-      all.theirs.push(...theirs)
-      progress(
-        `place: ${bytes} bytes, pair ${pair + 1} of ${pairs}: process() ${(median(ours) * 1000).toFixed(1)} µs, set() ${(median(theirs) * 1000).toFixed(1)} µs`,
-      )
-    }
-    rows.push(
-      { name: 'aqueduct/process', payloadBytes: bytes, steps: 2, ...latency(all.ours) },
-      { name: 'memory/set', payloadBytes: bytes, steps: 0, ...latency(all.theirs) },
-    )
-    framePairs = medians // the frame comes last
-  }
-  return {
-    results: rows,
-    ratios: { place: ratioOf(framePairs, 'aqueduct/process over memory/set') },
-  }
-}
-
-/** To a thread and back through a MessagePort: as a structured clone both ways, and by transfer both ways. */
-async function measureMessagePort({ seconds }: Settings): Promise<Row[]> {
-  const worker = new Worker(new URL('../handlers/frame-echo.ts', import.meta.url))
-  const rows: Row[] = []
-  try {
-    for (const bytes of PLACE_BYTES) {
-      for (const transfer of [false, true]) {
-        let frame = makeFrame(bytes, 1)
-        const expected = sumOfPages(frame)
-        const exchange = async (): Promise<number> => {
-          const begin = performance.now()
-          const message: Echo = { frame, transfer, seen: 0 }
-          const answer = once(worker, 'message') as Promise<[Echo]> // rejects on 'error'
-          worker.postMessage(message, transfer ? [frame.buffer] : [])
-          const [echo] = await answer
-          const duration = performance.now() - begin
-          checkSeen(echo.seen, expected)
-          if (transfer) frame = echo.frame
-          return duration
-        }
-        for (let warmUp = 0; warmUp < WARM_UP_TASKS; warmUp++) await exchange()
-        const durations: number[] = []
-        await repeat(seconds, async () => durations.push(await exchange()))
-        const name = `worker_threads/${transfer ? 'transfer' : 'clone'}`
-        rows.push({ name, payloadBytes: bytes, steps: 1, ...latency(durations) })
-        progress(`${name}: ${bytes} bytes: ${(median(durations) * 1000).toFixed(1)} µs`)
+  for (let round = 0; round < (quick ? 1 : ROUNDS); round++) {
+    for (const bytes of sizes) {
+      progress(`${bytes} bytes: round ${round + 1}`)
+      for (const way of rotated(ways, round * 2)) {
+        const trips = found.get(way)!
+        trips.set(bytes, [...(trips.get(bytes) ?? []), await measure(way, bytes, 0.5)])
       }
     }
-  } finally {
-    await worker.terminate()
   }
-  return rows
+  const rows = ways.flatMap((way) =>
+    sizes.map((bytes): Row => rowOf(way.name, bytes, found.get(way)!.get(bytes)!, 'rounds')),
+  )
+
+  const against: { ours: number; theirs: number }[] = []
+  for (let pair = 0; pair < (original === undefined ? 0 : pairs); pair++) {
+    const figures = new Map<Way, number>()
+    for (const way of rotated([mine, original!], pair))
+      figures.set(way, (await measure(way, FRAME_BYTES, 1)).p50Us)
+    // How many times faster: theirs over ours.
+    against.push({ ours: figures.get(original!)!, theirs: figures.get(mine)! })
+    progress(
+      `frame: pair ${pair + 1} of ${pairs}: ${[...figures.values()].map((us) => us.toFixed(0)).join(' and ')} µs`,
+    )
+  }
+  const frame =
+    against.length === 0 ? undefined : ratioOf(against, "Avito's Aqueduct over aqueduct-ts")
+  const alone = await placing(settings)
+  return {
+    results: [...rows, ...alone.results],
+    ratios: { ...(frame === undefined ? {} : { frame }), ...alone.ratios },
+    goals: [
+      goalOf(
+        "A 14.7 MB frame through two steps, times faster than Avito's Aqueduct",
+        'at least',
+        10,
+        frame,
+      ),
+    ],
+    charts: [
+      {
+        kind: 'lines',
+        title: 'Median time through two steps and back, by size',
+        better: 'lower',
+        x: { label: 'bytes', scale: 'log' },
+        y: { label: 'µs', scale: 'log' },
+        series: ways.map((way) => ({
+          side: way.name,
+          points: sizes.map((bytes) => ({
+            x: bytes,
+            y: median(
+              found
+                .get(way)!
+                .get(bytes)!
+                .map(({ p50Us }) => p50Us),
+            ),
+          })),
+        })),
+      },
+    ],
+    missing: noPython === undefined ? [] : [{ name: "Avito's Aqueduct", reason: noPython }],
+  }
 }
 
-function checkSeen(seen: number, expected: number): void {
-  if (seen !== expected) throw new Error(`wrong result: the handler read ${seen}, not ${expected}`)
+function rowOf(name: string, payloadBytes: number, trips: readonly Trip[], phase: string): Row {
+  const medians = trips.map(({ p50Us }) => p50Us)
+  return {
+    name,
+    payloadBytes,
+    steps: 2,
+    p50Us: median(medians),
+    p99Us: median(trips.map(({ p99Us }) => p99Us)),
+    p50UsMin: Math.min(...medians),
+    p50UsMax: Math.max(...medians),
+    samples: trips.reduce((sum, { samples }) => sum + samples, 0),
+    measurements: trips.length,
+    phase,
+  }
+}
+
+export const payload: Workload = {
+  about: 'frames of 1 KiB to 64 MiB through two steps, beside every way of moving them',
+  explained:
+    'A frame in ordinary memory goes through two workers that read it one after the other, and back comes an answer. Where it lies in shared memory its size should matter once, at the copy into it, and not at each step.',
+  takes: '5 min',
+  run,
 }

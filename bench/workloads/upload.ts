@@ -1,7 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { peakResidentBytes, residentMemory } from '../harness/proc.ts'
-import { type Outcome, type Ratio, type Row, type Settings, progress } from '../harness/report.ts'
+import {
+  type Outcome,
+  type Ratio,
+  type Row,
+  type Settings,
+  type Workload,
+  progress,
+} from '../harness/report.ts'
 import { median, ratioOf } from '../harness/statistics.ts'
 import type {
   Ending,
@@ -17,6 +24,7 @@ const BODIES = [1 * MIB, 16 * MIB, 64 * MIB]
 const AT_ONCE = 16
 /** Each measurement sends as much in all, so that there is as much garbage for the collector in each. */
 const TRAFFIC_BYTES = 2048 * MIB
+const QUICK_TRAFFIC_BYTES = 64 * MIB
 const ROUTES: readonly Route[] = ['share-from', 'share-from-chunked', 'buffer']
 /** All bodies that are there at once fit into the three quarters that admission may take: nobody waits for memory. */
 const ARENA_BYTES = 2 * AT_ONCE * 64 * MIB
@@ -36,25 +44,27 @@ interface Measurement {
 }
 
 /** The memory of a web process that takes large bodies: into shared memory as they arrive, and into buffers. */
-export async function upload({ pairs }: Settings): Promise<Outcome> {
+async function run({ pairs, quick }: Settings): Promise<Outcome> {
   const found = new Map<string, Measurement[]>()
+  const bodies = quick ? BODIES.slice(0, 1) : BODIES
+  const traffic = quick ? QUICK_TRAFFIC_BYTES : TRAFFIC_BYTES
   const of = (route: Route, bytes: number): Measurement[] => {
     const key = `${route} ${bytes}`
     if (!found.has(key)) found.set(key, [])
     return found.get(key)!
   }
   for (let pair = 0; pair < pairs; pair++) {
-    for (const bytes of BODIES) {
+    for (const bytes of bodies) {
       for (const route of pair % 2 === 0 ? ROUTES : ROUTES.toReversed()) {
         progress(`${route}, ${bytes / MIB} MiB, ${pair + 1} of ${pairs}`)
-        of(route, bytes).push(await measure(route, bytes))
+        of(route, bytes).push(await measure(route, bytes, traffic))
       }
     }
   }
   const results = ROUTES.flatMap((route) =>
-    BODIES.map((bytes) => rowOf(route, bytes, of(route, bytes))),
+    bodies.map((bytes) => rowOf(route, bytes, of(route, bytes), traffic)),
   )
-  return { results, ratios: Object.fromEntries(ratiosOf(of)) }
+  return { results, ratios: Object.fromEntries(ratiosOf(of, bodies)) }
 }
 
 const ratio = (ours: readonly number[], theirs: readonly number[], what: string): Ratio =>
@@ -65,10 +75,11 @@ const ratio = (ours: readonly number[], theirs: readonly number[], what: string)
 
 function* ratiosOf(
   of: (route: Route, bytes: number) => readonly Measurement[],
+  bodies: readonly number[],
 ): Generator<[string, Ratio]> {
   const grown = (route: Route, bytes: number): number[] =>
     of(route, bytes).map(({ idleAnonBytes, peakAnonBytes }) => peakAnonBytes - idleAnonBytes)
-  const [smallest, largest] = [BODIES[0]!, BODIES.at(-1)!]
+  const [smallest, largest] = [bodies[0]!, bodies.at(-1)!]
   for (const route of ROUTES) {
     yield [
       `growth/${route}`,
@@ -79,7 +90,7 @@ function* ratiosOf(
       ),
     ]
   }
-  for (const bytes of BODIES) {
+  for (const bytes of bodies) {
     yield [
       `anon/${bytes / MIB}MiB`,
       ratio(
@@ -91,13 +102,18 @@ function* ratiosOf(
   }
 }
 
-function rowOf(route: Route, bodyBytes: number, measurements: readonly Measurement[]): Row {
+function rowOf(
+  route: Route,
+  bodyBytes: number,
+  measurements: readonly Measurement[],
+  traffic: number,
+): Row {
   const middle = (key: keyof Measurement): number => median(measurements.map((each) => each[key]))
   return {
     name: route === 'buffer' ? 'fastify/buffer' : `aqueduct/${route}`,
     bodyBytes,
     atOnce: AT_ONCE,
-    requests: TRAFFIC_BYTES / bodyBytes,
+    requests: traffic / bodyBytes,
     measurements: measurements.length,
     anonIdleBytes: middle('idleAnonBytes'),
     anonPeakBytes: middle('peakAnonBytes'),
@@ -115,7 +131,7 @@ function rowOf(route: Route, bodyBytes: number, measurements: readonly Measureme
 }
 
 /** The server in a process of its own, the sender in another, and the watching here: neither costs the server anything. */
-async function measure(route: Route, bodyBytes: number): Promise<Measurement> {
+async function measure(route: Route, bodyBytes: number, traffic: number): Promise<Measurement> {
   const maxBytes = bodyBytes
   const plan: ServerPlan = { route, arenaBytes: ARENA_BYTES, maxBytes }
   const server = start('upload-server.ts', plan)
@@ -136,7 +152,7 @@ async function measure(route: Route, bodyBytes: number): Promise<Measurement> {
   const sent = await load({
     port,
     bodyBytes,
-    requests: TRAFFIC_BYTES / bodyBytes,
+    requests: traffic / bodyBytes,
     atOnce: AT_ONCE,
     chunked: route === 'share-from-chunked',
   })
@@ -153,7 +169,7 @@ async function measure(route: Route, bodyBytes: number): Promise<Measurement> {
     peakRssBytes,
     peakWorkerAnonBytes,
     samples,
-    bytesPerSecond: (TRAFFIC_BYTES * 1000) / sent.totalMs,
+    bytesPerSecond: (traffic * 1000) / sent.totalMs,
     medianMs: median(sent.durationsMs),
     blocksInUse,
   }
@@ -186,4 +202,13 @@ function message<Message>(program: ChildProcess): Promise<Message> {
       resolve(received)
     })
   })
+}
+
+export const upload: Workload = {
+  about: 'memory of a web process that takes large bodies, against a route that buffers them',
+  explained:
+    'A web process takes bodies of 1 to 64 MiB, 16 at a time, straight into shared memory or into buffers as Fastify does. What it needs of its own memory meanwhile should not grow with the bodies.',
+  takes: '10 min',
+  defaults: { pairs: 3 },
+  run,
 }

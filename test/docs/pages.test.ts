@@ -17,8 +17,8 @@ const execute = promisify(execFile)
 /** How a row of a table names the test that proves it. */
 const PROOF = /`(\S+\.test\.ts)` › (.+?)(?=<br>| \|)/
 
-/** Pages without examples: the index, the experiments, and the list of what is proved where. */
-const WITHOUT_EXAMPLES = ['README', 'foundations', 'parity']
+/** Pages without examples: the index, the experiments, what is fast, and the list of what is proved where. */
+const WITHOUT_EXAMPLES = ['README', 'foundations', 'parity', 'performance']
 
 const pages = await readPages()
 const withExamples = pages.filter(({ name }) => !WITHOUT_EXAMPLES.includes(name))
