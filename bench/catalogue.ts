@@ -1,6 +1,7 @@
 import type { Settings, Workload } from './harness/report.ts'
 import { batching } from './workloads/batching.ts'
 import { cluster } from './workloads/cluster.ts'
+import { dashboard } from './workloads/dashboard.ts'
 import { dispatch } from './workloads/dispatch.ts'
 import { idle } from './workloads/idle.ts'
 import { life } from './workloads/life.ts'
@@ -64,6 +65,14 @@ export const workloads: Readonly<Record<string, Workload>> = {
     defaults: { seconds: 300 },
     quick: { seconds: 4 },
     run: soak,
+  },
+  dashboard: {
+    about: 'what a task costs while two browsers watch the dashboard, and without one',
+    explained:
+      'Two flows of one step with 64 tasks in flight, measured in turns: one has a dashboard that two programs watch, the other has none. The ratio is what being watched costs a task.',
+    takes: '2 min',
+    defaults: { seconds: 3 },
+    run: dashboard,
   },
   upload,
 }

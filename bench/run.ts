@@ -3,80 +3,13 @@
 import { parseArgs } from 'node:util'
 import { defaults, quickSettings, workloads } from './catalogue.ts'
 import { machine, versions } from './harness/machine.ts'
-<<<<<<< HEAD
-import { type Outcome, type Settings, toJson, toTables } from './harness/report.ts'
-import { cluster } from './workloads/cluster.ts'
-import { dashboard } from './workloads/dashboard.ts'
-import { dispatch } from './workloads/dispatch.ts'
-import { idle } from './workloads/idle.ts'
-import { memory } from './workloads/memory.ts'
-import { overload } from './workloads/overload.ts'
-import { payload } from './workloads/payload.ts'
-import { soak } from './workloads/soak.ts'
-import { upload } from './workloads/upload.ts'
-=======
 import { type Settings, toJson, toTables } from './harness/report.ts'
 import { writePage } from './report-page.ts'
 import { runSuite } from './suite.ts'
->>>>>>> suite
 
 const help = `Usage: npm run bench -- [workload] [options]
 
-<<<<<<< HEAD
-const defaults: Settings = { pairs: 9, seconds: 1, tasks: 20_000 }
-
-const workloads: Readonly<Record<string, Workload>> = {
-  dispatch: {
-    about: 'small tasks through one worker, against piscina in the best of its modes',
-    defaults,
-    run: dispatch,
-  },
-  payload: {
-    about: 'what a 14.7 MB frame costs: handed over once more, and placed at all',
-    defaults,
-    run: payload,
-  },
-  idle: {
-    about: 'processor time of a flow that has nothing to do',
-    defaults: { ...defaults, seconds: 10 },
-    run: idle,
-  },
-  memory: {
-    about: '20,000 results of 1 MiB that the caller drops: waits, blocks and resident memory',
-    defaults,
-    run: memory,
-  },
-  cluster: {
-    about: 'one flow with one and with two web processes, and one of them killed',
-    defaults,
-    run: cluster,
-  },
-  overload: {
-    about: 'answers in time at four times the capacity, against a pool without bounds',
-    defaults: { ...defaults, pairs: 5, seconds: 6 },
-    run: overload,
-  },
-  soak: {
-    about: 'bodies of mixed sizes in an arena that is hardly large enough: waits, refusals, wedges',
-    defaults: { ...defaults, seconds: 300 },
-    run: soak,
-  },
-  dashboard: {
-    about: 'what a task costs while two browsers watch the dashboard, and without one',
-    defaults: { ...defaults, seconds: 3 },
-    run: dashboard,
-  },
-  upload: {
-    about: 'memory of a web process that takes large bodies, against a route that buffers them',
-    defaults: { ...defaults, pairs: 3 },
-    run: upload,
-  },
-}
-
-const help = `Usage: npm run bench -- <workload> [options]
-=======
 Without a workload: all of them, each in a process of its own, into bench/report (with --quick: bench/report/quick).
->>>>>>> suite
 
 Workloads
 ${Object.entries(workloads)
@@ -87,13 +20,8 @@ ${Object.entries(workloads)
 Options
   --quick       everything once and as shortly as can be, to see that it runs: less than two minutes in all
   --json        one JSON object on standard output
-<<<<<<< HEAD
-  --pairs N     alternating pairs per ratio (dispatch, payload, cluster, dashboard: ${defaults.pairs}; upload: ${workloads['upload']!.defaults.pairs})
-  --seconds S   seconds per measurement (default ${defaults.seconds}; idle ${workloads['idle']!.defaults.seconds}, dashboard ${workloads['dashboard']!.defaults.seconds}, overload ${workloads['overload']!.defaults.seconds}, soak ${workloads['soak']!.defaults.seconds}; memory and upload have none)
-=======
   --pairs N     alternating pairs per ratio (default ${defaults.pairs})
   --seconds S   seconds per measurement (default ${defaults.seconds}; some workloads have their own)
->>>>>>> suite
   --tasks N     tasks of the memory workload (default ${defaults.tasks})
   --minutes M   how long the growth workload keeps a flow up (default ${defaults.minutes})
   --help        this text
