@@ -33,7 +33,8 @@ export async function dashboard({ pairs, seconds }: Settings): Promise<Outcome> 
   const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/dashboard/events`
   const usPerTask = async (flow: Flow<SumTask>): Promise<number> => {
     const call: Call = (number) => flow.process(new SumTask(number))
-    return 1e6 / (await throughput(call, IN_FLIGHT, seconds))
+    const { tasksPerSecond } = await throughput(call, IN_FLIGHT, seconds)
+    return 1e6 / tasksPerSecond
   }
   const measureWatched = async (): Promise<number> => {
     const watchers = Array.from({ length: WATCHERS }, () =>

@@ -81,6 +81,7 @@ describe('the digits service', () => {
     expect(body.timings.steps).toEqual(
       ['Decode', 'Classify', 'Answer'].map((step) => ({
         step,
+        startMs: expect.any(Number),
         queueMs: expect.any(Number),
         batchMs: expect.any(Number),
         handleMs: expect.any(Number),

@@ -118,7 +118,7 @@ describe('a client is refused', () => {
     const first = await attachedTo(address)
     await using _ = await attachedTo(address)
     const third = clientOf(address)
-    const error = await rejection(third.start({ timeout: 100 }))
+    const error = await rejection(third.start({ timeout: 2_000 }))
     expect(error).toBeInstanceOf(StartError)
     expect(error).toMatchObject({ code: 'AQ_START_TIMEOUT' })
     expect((error as Error).message).toContain('it has 2 clients, the most that it admits')
