@@ -21,7 +21,7 @@ async function scrape(registry: Registry): Promise<Map<string, number>> {
 const pipeline = (isolation: 'process' | 'thread', options: FlowOptions = {}): Flow<MeasuredTask> =>
   new Flow(
     [
-      new FlowStep(First, { isolation, nprocs: 2, batchSize: 4 }),
+      new FlowStep(First, { isolation, nprocs: 2, batchSize: 4, retries: 0 }),
       new FlowStep(Second, { isolation, handleCondition: 'wantsSecond' }),
     ],
     { queuePriorities: 2, ...options },

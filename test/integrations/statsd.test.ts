@@ -181,7 +181,7 @@ describeIsolations('StatsD', (isolation) => {
   test('a worker that dies is counted, and what it had measured before is not lost', async () => {
     await using server = await StatsDServer.listen()
     const journal = new Journal()
-    const flow = new Flow([new FlowStep(First, { isolation })], { logger: journal })
+    const flow = new Flow([new FlowStep(First, { isolation, retries: 0 })], { logger: journal })
     const timers = new ManualTimers()
     new ToStatsDMetricsExporter(server.client, { timers }).attach(flow)
     await started(flow)
