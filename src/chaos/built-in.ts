@@ -72,7 +72,7 @@ export function builtInService(): ChaosService<BuiltInTask> {
           new FlowStep(Sum, { nprocs: 2, batchSize: 16, batchTimeout: 1, handleTimeout }),
           new FlowStep(Label, { batchSize: 8, handleCondition: 'wantsLabel', handleTimeout }),
         ],
-        { queuePriorities: 3, memory: 512 * MiB, logger: silent, address },
+        { queuePriorities: 3, memory: 512 * MiB, logger: silent, address, checkInputs: true },
       )
       addresses.set(flow, address)
       return flow

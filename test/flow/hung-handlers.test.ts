@@ -52,6 +52,15 @@ describeIsolations('a handler that takes longer than its handleTimeout', (isolat
     await flow.process(new WorkTask(3), endless)
   })
 
+  // A thread in native code cannot be ended.
+  test.runIf(isolation === 'process')('also when it is stuck in native code', async () => {
+    const step = new FlowStep(WorkHandler, { isolation, handleTimeout: 500 })
+    await using flow = await started(new Flow([step], { logger: new Journal() }))
+    const error = await rejection(flow.process(new WorkTask(1, { stuck: true }), endless))
+    expect(error).toMatchObject({ code: 'AQ_HANDLE_TIMEOUT', handleTimeout: 500 })
+    await flow.process(new WorkTask(2), endless)
+  })
+
   test('fails at once where its tasks must not be run again', async () => {
     const step = new FlowStep(WorkHandler, { isolation, retries: 0, handleTimeout: 500 })
     await using flow = await started(new Flow([step], { logger: new Journal() }))
