@@ -52,8 +52,8 @@ export const workloads: Readonly<Record<string, Workload>> = {
     about: 'answers in time at four times the capacity, against a pool without bounds',
     explained:
       'One worker that needs 10 ms for a task is sent four times as many as it can do, each with a deadline of half a second. What counts is how many answers still come in time: a queue that takes everything answers everybody too late.',
-    takes: '2 min',
-    defaults: { pairs: 5, seconds: 6 },
+    takes: '3 min',
+    defaults: { seconds: 6 },
     quick: { seconds: 1 },
     run: overload,
   },
