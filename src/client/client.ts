@@ -307,8 +307,10 @@ export class Client {
   #checkInTime(firstStep: number, { priority, timeout }: SubmitOptions, now: number): void {
     const allowed = timeout * SHARE_OF_TIMEOUT
     const expected = this.#forecast.expect(firstStep, priority, now, allowed)
-    this.#forecast.add()
-    if (expected <= allowed) return
+    if (expected <= allowed) {
+      this.#forecast.add()
+      return
+    }
     this.#counters.add(REJECTED, 1)
     const retryAfter = expected < Infinity ? Math.ceil(expected - allowed) : undefined
     throw new QueueFullError(this.#mostPending[priority]!, { expected, timeout, retryAfter })

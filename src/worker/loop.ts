@@ -126,8 +126,9 @@ export class StepLoop {
       if (batch.length === 0) {
         this.#delivery.flush()
         company?.leave()
-        this.#turns.rest(clock.now())
-        if (!this.#spin()) await this.#sleepForWork()
+        const now = clock.now()
+        this.#turns.rest(now)
+        if (!this.#spin(now)) await this.#sleepForWork()
         lastTurn = clock.now()
         continue
       }
@@ -157,10 +158,10 @@ export class StepLoop {
   }
 
   /** Looks for work for as long as that promises to pay; true when there is some. */
-  #spin(): boolean {
+  #spin(now: number): boolean {
     const { clock } = this.#control
     const queue = this.#control.queues[this.#options.step]!
-    const until = this.#spinner.begin(clock.now())
+    const until = this.#spinner.begin(now)
     if (until === 0) return false
     do {
       for (let spins = 0; spins < SPINS_PER_LOOK_AT_CLOCK; spins++) {
