@@ -69,6 +69,8 @@ export class BlockTable {
   readonly #recordsStart: number
   readonly #coldFrom: Int32Array
   readonly #punch: (byteOffset: number, byteLength: number) => void
+  readonly #onCooled: () => void
+  #hasCooled = false
 
   /** How many words of control memory the table takes. */
   static wordsNeeded(geometry: BlockGeometry, actorCount: number): number {
@@ -90,6 +92,7 @@ export class BlockTable {
     actorCount: number,
     actor: number,
     punch: (byteOffset: number, byteLength: number) => void,
+    onCooled: () => void,
   ) {
     this.geometry = geometry
     this.#words = words
@@ -108,14 +111,22 @@ export class BlockTable {
     this.#highWater = next
     this.#recordsStart = next + geometry.classes.length
     this.#punch = punch
+    this.#onCooled = onCooled
   }
 
   /**
    * Takes a block of at least `bytes` for `owner`, a warm one if there is one. Returns -1 when that would bring the
    * pages in use above `limitPages` (checked, not reserved: actors that allocate at the same instant may overshoot by
-   * one block each), or when the payload fits no class.
+   * one block each), when the payload fits no class, or when what is free is just being given back to the system by
+   * others: `onCooled` is called at the end by who does that, since those who were refused meanwhile may wait.
    */
   allocate(bytes: number, owner: number, limitPages: number): number {
+    const block = this.#take(bytes, owner, limitPages)
+    this.#tellCooled()
+    return block
+  }
+
+  #take(bytes: number, owner: number, limitPages: number): number {
     const smallest = this.geometry.classFor(bytes)
     if (smallest < 0) return -1
     const classes = this.geometry.classes
@@ -370,6 +381,13 @@ export class BlockTable {
         }
       }
     })
+    this.#tellCooled()
+  }
+
+  #tellCooled(): void {
+    if (!this.#hasCooled) return
+    this.#hasCooled = false
+    this.#onCooled()
   }
 
   #cool(block: number): void {
@@ -379,6 +397,7 @@ export class BlockTable {
     this.#note(COOLING, block, mine, RELEASED, COOLED)
     if (Atomics.compareExchange(words, record + OWNER, WARM, mine) === WARM) {
       const pages = this.geometry.classOf(block).pages
+      this.#hasCooled = true
       this.#punch(this.geometry.byteOffsetOf(block), pages * PAGE_BYTES)
       this.#count(COOLED, pages)
       this.#unhint(block) // while nobody else can free it

@@ -201,6 +201,9 @@ export class Control {
       (offset, length) => {
         connection.payloads.punch(offset, length)
       },
+      () => {
+        this.wakeMemoryWaiters()
+      },
     )
     this.leases = new Leases(connection.payloads, this.blocks)
     this.queues = layout.queueShapes.map(

@@ -132,3 +132,19 @@ test('what is taken back is what came last with the lowest priority, and no more
   expect(flow.leftovers()).toEqual({})
   flow.close()
 })
+
+test('all that waits for memory until the same deadline is told so', async () => {
+  const flow = new SmallFlow()
+  flow.submit(image(40))
+  const waiting = [1, 2, 3].map(() => flow.submit(image(20), 10))
+  flow.setTime(10)
+  flow.client.tick()
+  expect(waiting.map((task) => flow.outcomes.get(task)!.timesSettled)).toEqual([1, 1, 1])
+  await Promise.resolve() // the callers hear of it
+  for (const task of waiting)
+    expect(flow.outcomes.get(task)!.error).toMatchObject({ code: 'AQ_OUT_OF_MEMORY' })
+  flow.finish([() => undefined, () => undefined])
+  flow.release()
+  expect(flow.leftovers()).toEqual({})
+  flow.close()
+})

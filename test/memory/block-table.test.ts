@@ -206,6 +206,35 @@ describe.each(scenes)('%s, an actor that is to %s', (situation, act) => {
     })
   })
 
+  test.each([1, 2, 4])(
+    'is preempted at any step by one who wants %i pages, is refused what is there, and waits',
+    (pages) => {
+      eachPreemption((preempted) => {
+        const { blocks, held } = setUp(situation)
+        const [one, two] = blocks.tables
+        let waits = false
+        const isRefused = (): boolean => {
+          const isThere = blocks.told().inUse + pages <= CAP
+          const block = two!.allocate(pages * PAGE_BYTES, slotOf(1), CAP)
+          if (block >= 0) two!.release(block)
+          return isThere && block < 0
+        }
+        preempted(
+          () => {
+            if (!isRefused()) return
+            two!.wait()
+            waits = isRefused() // what was missing may have come before anybody could know
+          },
+          () => {
+            acts[act]!(one!, held[0]!, slotOf(0))
+            if (act.startsWith('release')) blocks.ring(0) // as all do who release
+          },
+        )
+        expect([waits, blocks.rung]).toEqual([waits, waits ? [1] : []])
+      })
+    },
+  )
+
   test.each(others)('is preempted at any step by one who dies while to %s', (intrusion) => {
     eachPreemption((preempted, at) => {
       eachDeath((die, step) => {

@@ -10,6 +10,8 @@ export class SharedBlocks {
   readonly tables: readonly BlockTable[]
   /** Bytes that were given back to the system while somebody owned them: there must be none. */
   readonly robbed: number[] = []
+  /** Actors that waited for memory, and were told to look again. */
+  readonly rung: number[] = []
   readonly #words: Int32Array
 
   constructor(capPages: number, actors: number) {
@@ -20,11 +22,17 @@ export class SharedBlocks {
 
   attach(actors: number, actor: number): BlockTable {
     const { geometry } = this
-    return new BlockTable(geometry, this.#words, 0, actors, actor, (offset) => {
+    const punch = (offset: number): void => {
       for (const block of this.owned()) {
         if (geometry.byteOffsetOf(block) === offset) this.robbed.push(block)
       }
-    })
+    }
+    return new BlockTable(geometry, this.#words, 0, actors, actor, punch, () => this.ring(actor))
+  }
+
+  /** Takes those who wait for memory off the list, and rings for them. */
+  ring(actor: number): void {
+    this.tables[actor]!.takeWaiters((waiter) => this.rung.push(waiter))
   }
 
   get #any(): BlockTable {

@@ -21,7 +21,15 @@ export class LeasedBlock {
     this.length = length
     this.#mapping = Mapping.create('test-leases', geometry.payloadBytes)
     const words = new Int32Array(BlockTable.wordsNeeded(geometry, 1))
-    this.blocks = new BlockTable(geometry, words, 0, 1, 0, () => undefined)
+    this.blocks = new BlockTable(
+      geometry,
+      words,
+      0,
+      1,
+      0,
+      () => undefined,
+      () => undefined,
+    )
     this.leases = new Leases(this.#mapping, this.blocks)
     this.block = this.blocks.allocate(length, ownedByActor(0), geometry.capPages)
     this.#fill(this.block, MINE)
