@@ -71,7 +71,7 @@ export const signal: Rule = {
 
 /** Checks options against their rules. Throws {@link InvalidOptionError} naming the option, its value and the way out. */
 export function checkOptions(where: string, options: object, rules: Rules): void {
-  for (const name of Object.keys(options)) {
+  for (const name in options) {
     const value: unknown = (options as Record<string, unknown>)[name]
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
     if (rule === undefined) {

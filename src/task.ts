@@ -76,7 +76,7 @@ export abstract class BaseTask implements Disposable {
     const timings = this.#finished?.timings
     if (timings === undefined) return undefined
     const steps: StepTimings[] = []
-    const [totalMs = 0, ...recorded] = timings
+    const [totalMs, , , ...recorded] = timings
     this.#stepNames.forEach((step, index) => {
       const [queueMs, batchMs, handleMs, batchSize, startMs] = recorded.slice(index * 5) as Recorded
       if (batchSize === 0) return

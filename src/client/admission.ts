@@ -46,6 +46,7 @@ export class Admission {
   readonly #holders = new Set<Pending>()
   readonly #stepsToWake: boolean[]
   #waitingCount = 0
+  #admitting: Pending | undefined
   /** What was missing last. */
   #lacks: Refusal | undefined
   /** The task that lacks memory, and keeps those behind it waiting. */
@@ -83,7 +84,7 @@ export class Admission {
       if (this.starvingSince < Infinity) this.#admitHolders()
       return
     }
-    const refusal = this.#admit(pending)
+    const refusal = this.#admit(pending, pending.submittedAt)
     if (refusal === undefined) {
       if (this.#waitingCount > 0) this.#endTurn()
       return
@@ -227,9 +228,18 @@ export class Admission {
     }, rest)
   }
 
-  /** Says what is missing when the task cannot be admitted now. */
-  #admit(pending: Pending): Refusal | undefined {
-    const { tasks, queues, needs, clock, actor } = this.#control
+  /** Whether the task that is being admitted may take memory: nobody else has waited longer for it. */
+  readonly #mayAllocate = (): boolean => {
+    const { holdsMemory, submittedAt } = this.#admitting!
+    return (
+      holdsMemory ||
+      (this.#events.bodyWaitsSince() >= submittedAt && this.#control.needs.mostInUse() === Infinity)
+    )
+  }
+
+  /** Says what is missing when the task cannot be admitted. `now` is the time before its fields are written, if known. */
+  #admit(pending: Pending, now?: number): Refusal | undefined {
+    const { tasks, queues, clock, actor } = this.#control
     const results = this.#results
     const queue = queues[pending.firstStep]!
     const slot = this.#slots.next()
@@ -238,26 +248,27 @@ export class Admission {
     const stage = pending.holdsMemory ? STAGE_OF_HOLDERS : 0
     const { missingPages } = pending
     if (missingPages > 0 && !results.mayPlace(missingPages, stage)) return 'memory'
-    const mayAllocate =
-      pending.holdsMemory ||
-      (this.#events.bodyWaitsSince() >= pending.submittedAt && needs.mostInUse() === Infinity)
     const generation = nextGeneration(generationOfState(tasks.word(slot)))
     try {
-      results.begin(slot, generation, stage, mayAllocate)
+      this.#admitting = pending
+      results.begin(slot, generation, stage, this.#mayAllocate)
       writeFields(this.#control, this.#encoder, slot, generation, pending.task, results)
     } catch (error) {
       results.abandon(slot)
       if (error instanceof MemoryExhausted) {
-        if (mayAllocate) pending.missingPages = results.missingPages
+        if (this.#mayAllocate()) pending.missingPages = results.missingPages
         return 'memory'
       }
       this.#events.onRefused(pending, toError(error))
       return undefined
+    } finally {
+      this.#admitting = undefined // or it would keep its memory
     }
     this.#slots.take(pending, results.takeLent())
     const { taskClass, priority, submittedAt, deadline } = pending
     tasks.describe(slot, taskClass, priority, submittedAt, deadline)
-    tasks.setTarget(slot, pending.firstStep, clock.now())
+    const isQuick = now !== undefined && results.placedPages === 0
+    tasks.setTarget(slot, pending.firstStep, isQuick ? now : clock.now())
     pending.queuedAs = stateWord(QUEUED, actor, generation)
     tasks.set(slot, pending.queuedAs)
     queue.push(slot, generation, priority)

@@ -77,6 +77,11 @@ export interface Tally {
 
 /** The clock is read once for so many completions that lie there together. */
 const COMPLETIONS_PER_LOOK_AT_CLOCK = 16
+/**
+ * Then their callers go on, and may submit again: were everything collected first, the workers would have run out of work
+ * meanwhile, and fallen asleep.
+ */
+const COMPLETIONS_PER_TURN = 16
 /** How much of its timeout a task may be expected to take: no estimate is exact. */
 const SHARE_OF_TIMEOUT = 0.9
 /** While there are completions, nobody spins for them. */
@@ -344,9 +349,11 @@ export class Client {
 
   readonly #onTurn = (): void => {
     if (this.#closed) return
-    if (this.#drain()) {
+    if (this.#drain(COMPLETIONS_PER_TURN)) {
       if (this.#spinUntil > 0) this.#spinner.hit()
       this.#spinUntil = BUSY
+      setImmediate(this.#onTurn)
+      return
     }
     if (this.#pending > 0) {
       const now = this.#control.clock.now()
@@ -378,13 +385,13 @@ export class Client {
     if (isBusy) this.#poll()
   }
 
-  /** Collects everything that is done; true when there was something. */
-  #drain(): boolean {
+  /** Collects what is done, all by default; true when there was something. */
+  #drain(most = Infinity): boolean {
     const { tasks, completions, actor, clock } = this.#control
     const ring = completions[actor]!
     let found = 0
     let now = 0
-    for (let cell = ring.peek(); cell !== 0; cell = ring.peek()) {
+    for (let cell = ring.peek(); cell !== 0 && found < most; cell = ring.peek()) {
       ring.remove(cell)
       if (this.#meter.isOn && found % COMPLETIONS_PER_LOOK_AT_CLOCK === 0) now = clock.now()
       found++

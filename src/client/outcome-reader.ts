@@ -33,10 +33,6 @@ export interface Finished {
   readonly results: Results
   /** Undefined when the flow keeps no metrics. */
   readonly timings: RecordedTimings | undefined
-  /** Flow time at which its client found it. 0 when the flow keeps no metrics. */
-  readonly endedAt: number
-  /** Milliseconds from when a worker had finished it until then. */
-  readonly returnMs: number
 }
 
 /** Reads the outcome of a task out of a slot that is DONE. */
@@ -65,15 +61,8 @@ export class OutcomeReader {
   /** Fills the caller's task in. `now` is when the client has found it. */
   readResult(slot: number, generation: number, pending: Pending, now: number): Finished {
     this.#decodeInto(pending.task, slot, generation)
-    const returnMs = now - this.#control.tasks.queuedAt(slot)
     const timings = this.#meter.isOn ? this.#measure(slot, generation, pending, now) : undefined
-    return {
-      buffers: this.#results.takeOpened(),
-      results: this.#results,
-      timings,
-      endedAt: now,
-      returnMs,
-    }
+    return { buffers: this.#results.takeOpened(), results: this.#results, timings }
   }
 
   #measure(
@@ -84,14 +73,15 @@ export class OutcomeReader {
   ): RecordedTimings {
     const { tasks } = this.#control
     const totalMs = now - submittedAt
+    const returnMs = now - tasks.queuedAt(slot)
     this.#meter.arrived(
       tasks.detail(slot),
       priority,
-      now - tasks.queuedAt(slot),
+      returnMs,
       tasks.fieldsLength(slot, generation) + this.#results.openedBytes,
     )
     this.#meter.completed(totalMs)
-    return tasks.timings(slot, totalMs)
+    return tasks.timings(slot, totalMs, now, returnMs)
   }
 
   readError(slot: number, generation: number, outcome: number, pending: Pending): Error {

@@ -27,7 +27,6 @@ export class Pending implements Timed {
   readonly firstStep: number
   /** Flow time. */
   readonly submittedAt: number
-  readonly deadline: number
   readonly outcome: Promise<object>
   readonly resolve: (task: object) => void
   readonly reject: (error: Error) => void
@@ -60,11 +59,15 @@ export class Pending implements Timed {
     this.signal = options.signal
     this.firstStep = firstStep
     this.submittedAt = now
-    this.deadline = now + options.timeout
     this.holdsMemory = holdsMemory
     this.outcome = new Promise<object>(takeSettlers)
     this.resolve = lastResolve
     this.reject = lastReject
     lastResolve = lastReject = nothing // or the last promise would keep its task, and the task its memory
+  }
+
+  /** Flow time; Infinity for none. */
+  get deadline(): number {
+    return this.submittedAt + this.timeout
   }
 }

@@ -7,6 +7,7 @@ import { Payloads, exhausted } from '../transport/payloads.ts'
 import { beingWritten } from './native-writes.ts'
 
 const NONE: ArrayBuffer[] = []
+const always = (): boolean => true
 
 /**
  * The payloads that this client's program holds. A block stays while a result lies in it or a task in flight borrows
@@ -26,7 +27,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
   #opened: ArrayBuffer[] = []
   #openedBytes = 0
   #slot = 0
-  #mayAllocate = true
+  #mayAllocate = always
   #onEmpty: (() => void) | undefined
 
   constructor(control: Control) {
@@ -41,12 +42,12 @@ export class Results implements PayloadOpener, PayloadPlacer {
   }
 
   /**
-   * Begins to place the payloads of a task, with the memory that may be in use at `stage`; `mayAllocate` is false when
-   * somebody else has waited longer for memory.
+   * Begins to place the payloads of a task, with the memory that may be in use at `stage`; `mayAllocate` is asked before any
+   * is taken, and false when somebody else has waited longer for it.
    */
-  begin(slot: number, generation: number, stage = 0, mayAllocate = true): void {
+  begin(slot: number, generation: number, stage: number, mayAllocate = always): void {
     this.#slot = slot
-    this.#lent = []
+    if (this.#lent.length > 0) this.#lent = []
     this.#mayAllocate = mayAllocate
     this.#payloads.begin(slot, generation, stage)
   }
@@ -78,7 +79,7 @@ export class Results implements PayloadOpener, PayloadPlacer {
     const buffer = ArrayBuffer.isView(value) ? value.buffer : value
     const range = this.#control.leases.rangeOf(buffer)
     if (range === undefined) {
-      if (!this.#mayAllocate) throw exhausted
+      if (!this.#mayAllocate()) throw exhausted
       return this.#payloads.place(value)
     }
     // A result of an earlier task: the block is shared, not copied.
@@ -93,12 +94,17 @@ export class Results implements PayloadOpener, PayloadPlacer {
     return this.#payloads.missingPages
   }
 
+  /** Pages that were placed since {@link begin}. */
+  get placedPages(): number {
+    return this.#payloads.placedPages
+  }
+
   mayPlace(pages: number, stage: number): boolean {
     return this.#payloads.mayPlace(pages, stage)
   }
 
   allocate(length: number): number {
-    if (!this.#mayAllocate) throw exhausted
+    if (!this.#mayAllocate()) throw exhausted
     return this.#payloads.allocate(length)
   }
 

@@ -134,6 +134,14 @@ export class Ring {
     return length < 0 ? 0 : length
   }
 
+  /** Whether fewer than `most` cells are between head and tail. Looks at the consumers' cache line only where it has to. */
+  isShorterThan(most: number): boolean {
+    const ahead = (Atomics.load(this.#words, this.#tail) - this.#passed) | 0
+    if (ahead >= 0 && ahead < most) return true
+    this.#passed = Atomics.load(this.#words, this.#head)
+    return this.length < most
+  }
+
   /** Calls `visit` with each cell from head to tail that holds a task, while it returns true. A snapshot only. */
   forEach(visit: (cell: number) => boolean): void {
     const head = Atomics.load(this.#words, this.#head)

@@ -1,5 +1,6 @@
 /** How fast the past fades: the weight of one more spin in the average. */
 const WEIGHT = 1 / 8
+const TRIAL = 4
 const FIRST_PAUSE = 4
 const LONGEST_PAUSE = 256
 
@@ -28,7 +29,7 @@ export class Spinner {
     if (this.#success >= 0.5) return now + this.#longest
     if (++this.#skipped < this.#pause) return 0
     this.#skipped = 0
-    return now + this.#longest
+    return now + TRIAL * this.#longest
   }
 
   /** Says that work came while the actor was looking. */

@@ -75,9 +75,8 @@ export class StepQueue {
   hasRoom(priority: number): boolean {
     const ring = this.#ring(priority)
     const { queueSize } = this.#shape
-    const length = ring.length
-    if (length < queueSize) return true
-    if (length >= ring.capacity - this.#shape.actors) {
+    if (ring.isShorterThan(queueSize)) return true
+    if (ring.length >= ring.capacity - this.#shape.actors) {
       this.#dropStaleFront(ring)
       if (ring.length >= ring.capacity - this.#shape.actors) return false
     }

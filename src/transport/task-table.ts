@@ -84,11 +84,17 @@ const TARGET_BITS = 16
 const TIMING_WORDS = 5
 
 /**
- * Where the time of a task went: its milliseconds in all, then for each step those in the queue, in the forming batch and in
- * the handler, the tasks of its batch, 0 where the task skipped the step, and those from admission until it was in the queue.
- * One array of numbers, since every task has one.
+ * Where the time of a task went: its milliseconds in all; the flow time at which its client found it, and milliseconds from
+ * when a worker had finished it until then; then for each step those in the queue, in the forming batch and in the handler,
+ * the tasks of its batch, 0 where the task skipped the step, and those from admission until it was in the queue. One array of
+ * numbers, since every task has one.
  */
-export type RecordedTimings = readonly number[]
+export type RecordedTimings = readonly [
+  totalMs: number,
+  endedAt: number,
+  returnMs: number,
+  ...steps: number[],
+]
 
 export interface SlotGeometry {
   readonly slots: number
@@ -296,14 +302,24 @@ export class TaskTable {
   }
 
   /** What was recorded at the steps. */
-  timings(slot: number, totalMs: number): RecordedTimings {
+  timings(slot: number, totalMs: number, endedAt: number, returnMs: number): RecordedTimings {
     const floats = this.#floats
     const words = this.#words
     let at = this.#at(slot) + TIMINGS
-    const timings = [totalMs]
-    for (let step = 0; step < this.geometry.steps; step++) {
-      timings.push(floats[at]!, floats[at + 1]!, floats[at + 2]!, words[at + 3]!, floats[at + 4]!)
+    // The first step's with the rest: an array that grows takes a place for twenty numbers at once.
+    const timings: [number, number, number, ...number[]] = [
+      totalMs,
+      endedAt,
+      returnMs,
+      floats[at]!,
+      floats[at + 1]!,
+      floats[at + 2]!,
+      words[at + 3]!,
+      floats[at + 4]!,
+    ]
+    for (let step = 1; step < this.geometry.steps; step++) {
       at += TIMING_WORDS
+      timings.push(floats[at]!, floats[at + 1]!, floats[at + 2]!, words[at + 3]!, floats[at + 4]!)
     }
     return timings
   }

@@ -49,9 +49,10 @@ export class SlowTasks {
 
   /** A task has been completed, and its timings have been put in it. */
   offer(task: BaseTask, finished: Finished): void {
-    const { timings, endedAt } = finished
+    const { timings } = finished
     if (timings === undefined) return
-    if (timings[0]! > this.#least || endedAt >= this.#until) this.#take(task, finished)
+    const [totalMs, endedAt, returnMs] = timings
+    if (totalMs > this.#least || endedAt >= this.#until) this.#take(task, endedAt, returnMs)
   }
 
   /** The slowest, the slowest first. `now` is flow time. */
@@ -63,7 +64,7 @@ export class SlowTasks {
       .slice(0, limit)
   }
 
-  #take(task: BaseTask, { endedAt, returnMs }: Finished): void {
+  #take(task: BaseTask, endedAt: number, returnMs: number): void {
     if (endedAt >= this.#until) {
       this.#until = endedAt + SPAN_MS
       this.#spans = [...this.#spans.slice(1 - SPANS), { until: this.#until, tasks: [] }]

@@ -115,7 +115,8 @@ test.each([
   })
   const { finished } = flow.outcomes.get(task)!
   const total = 3 + DECODE_MS + HANDLE
-  expect(finished!.timings!.slice(0, 5)).toEqual([total, 3, batchMs, handleMs, 1])
+  const [totalMs, , , ...steps] = finished!.timings!
+  expect([totalMs, ...steps.slice(0, 4)]).toEqual([total, 3, batchMs, handleMs, 1])
   flow.close()
 })
 
