@@ -58,15 +58,14 @@ function* reasonsOf(samples: readonly FlowSample[], view: FlowView): Generator<R
   }
   if (now === undefined) return
   const { workers, memory } = view.stats
-  for (const [step, { name }] of view.steps.entries()) {
+  for (const [step, { name, isReady, reason }] of view.health.steps.entries()) {
+    if (view.state !== 'running') break
+    const waiting = waitingOf(now.steps[step])
+    const wait = waiting > 0 ? `, ${count(waiting, 'task waits', 'tasks wait')}` : ''
+    if (!isReady) yield { level: 'bad', text: `${name} is not ready: ${reason}${wait}.` }
     const own = workers.filter((worker) => worker.step === name && worker.state !== 'ending')
     const running = own.filter(({ state }) => state === 'running').length
-    if (view.state !== 'running' || running === own.length) continue
-    const waiting = waitingOf(now.steps[step])
-    if (running === 0) {
-      const wait = waiting > 0 ? `: ${count(waiting, 'task waits', 'tasks wait')}` : ''
-      yield { level: 'bad', text: `No worker of ${name} is running${wait}.` }
-    } else
+    if (isReady && running < own.length)
       yield { level: 'warn', text: `${running} of ${own.length} workers of ${name} are running.` }
   }
   const recent = samples.filter(({ at }) => at > now.at - RECENT_MS)

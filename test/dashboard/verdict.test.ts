@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { judge } from '../../src/dashboard/verdict.ts'
-import type { FlowSample, FlowView, StepSample, WorkerStats } from '../../src/index.ts'
+import type { FlowHealth, FlowSample, FlowView, StepSample, WorkerStats } from '../../src/index.ts'
 
 const NOW = 1_000_000
 
@@ -51,6 +51,18 @@ const worker = (name: string, state: WorkerStats['state'] = 'running'): WorkerSt
   rssAnonBytes: 0,
 })
 
+/** What `flow.health()` says, by the reasons of the steps that are not ready. */
+const healthOf = (reasons: Readonly<Record<string, string>> = {}): FlowHealth => ({
+  isReady: Object.keys(reasons).length === 0,
+  state: 'running',
+  reason: undefined,
+  steps: ['A', 'B'].map((name) => ({
+    name,
+    isReady: reasons[name] === undefined,
+    reason: reasons[name],
+  })),
+})
+
 const viewOf = (
   workers: readonly WorkerStats[] = [worker('A'), worker('A'), worker('B')],
   of: Partial<FlowView> = {},
@@ -62,6 +74,7 @@ const viewOf = (
       { name: 'A', nprocs: 2, queueSize: 20 },
       { name: 'B', nprocs: 1, queueSize: 20 },
     ],
+    health: healthOf(),
     stats: { workers, memory: { bytesInUse, bytesMax: 1_000 } },
     events: [],
     ...of,
@@ -127,9 +140,21 @@ test.each([
 
 test('workers that are missing are told, the worst first', () => {
   const workers = [worker('A'), worker('A', 'starting'), worker('B', 'dead')]
-  expect(levels([sample([step(), step({ waiting: waiting(1) })])], viewOf(workers))).toEqual([
+  const health = healthOf({ B: 'no worker of it is ready' })
+  const samples = [sample([step(), step({ waiting: waiting(1) })])]
+  expect(levels(samples, viewOf(workers, { health }))).toEqual([
     'bad',
-    ['No worker of B is running: 1 task waits.', '1 of 2 workers of A are running.'],
+    ['B is not ready: no worker of it is ready, 1 task waits.', '1 of 2 workers of A are running.'],
+  ])
+})
+
+test('a step that is not ready by the flow’s own health is told, though its workers run', () => {
+  const reason = 'its only worker has been busy with one batch for too long (31000 ms)'
+  const health = healthOf({ B: reason })
+  const samples = [sample([step(), step()])]
+  expect(levels(samples, viewOf(undefined, { health }))).toEqual([
+    'bad',
+    [`B is not ready: ${reason}.`],
   ])
 })
 
