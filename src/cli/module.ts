@@ -13,7 +13,8 @@ export async function importModule(file: string): Promise<Exports> {
   try {
     return (await import(pathToFileURL(path).href)) as Exports
   } catch (error) {
-    // It is the module's own: its author needs to see where it was thrown.
-    throw new CommandError(`${file} cannot be loaded\n${inspect(error)}`)
+    // It is the module's own: its author needs to see where it was thrown, and nothing of Node's inside.
+    const where = inspect(error).replaceAll(/\n +at .*\bnode:internal\/.*/g, '')
+    throw new CommandError(`${file} cannot be loaded\n${where}`)
   }
 }
