@@ -28,6 +28,8 @@ export interface Verdict {
 /** Milliseconds that are looked at for what has gone wrong, and for who is busy. */
 const RECENT_MS = 10_000
 const BUSY_MS = 5_000
+/** Seconds after which a queue that was never empty says something. */
+const LEAST_SAMPLES = 4
 /** Milliseconds for which a death is worth a word. */
 const AFTER_DEATH_MS = 60_000
 
@@ -117,7 +119,9 @@ function bottleneckOf(samples: readonly FlowSample[], view: FlowView): Bottlenec
       0,
       ...(now.steps[step]?.waiting ?? []).map(({ tasks }) => tasks / queueSize),
     )
-    return { step, name, nprocs, busy, fill, waiting: waitingOf(now.steps[step]) }
+    const isNeverEmpty =
+      lately.length >= LEAST_SAMPLES && lately.every(({ steps }) => waitingOf(steps[step]) > 0)
+    return { step, name, nprocs, busy, fill, isNeverEmpty, waiting: waitingOf(now.steps[step]) }
   })
   // Who is busiest holds the others up; among those that never rest, the one before which most waits.
   const [worst] = candidates.toSorted(
@@ -125,8 +129,9 @@ function bottleneckOf(samples: readonly FlowSample[], view: FlowView): Bottlenec
   )
   const full = candidates.findLast(({ fill }) => fill >= 0.9)
   const one = full !== undefined && full.busy >= 0.3 ? full : worst
-  if (one === undefined || (one.busy < 0.8 && !(one.fill >= 0.5 && one.busy >= 0.5)))
-    return undefined
+  if (one === undefined || one.busy < 0.5) return undefined
+  // On a machine that is busy with other things workers are never at work all the time, though tasks always wait.
+  if (one.busy < 0.8 && one.fill < 0.5 && !one.isNeverEmpty) return undefined
   const who = one.nprocs === 1 ? 'its worker is' : `its ${one.nprocs} workers are`
   const wait = one.waiting > 0 ? `, ${count(one.waiting, 'task waits', 'tasks wait')}` : ''
   return {

@@ -120,6 +120,19 @@ test('a step that waits for room in the next one is not the bottleneck: that one
   expect(bottleneck?.step).toBe(1)
 })
 
+test('a step before which tasks always wait is the bottleneck, though its workers get less than their time', () => {
+  const seconds = (waits: readonly number[]): FlowSample[] =>
+    waits.map((tasks, second) =>
+      sample(
+        [step({ busy: 0.7, waiting: waiting(tasks) }), step()],
+        {},
+        NOW - 4_000 + second * 1_000,
+      ),
+    )
+  expect(judge(seconds([5, 3, 8, 1, 6]), viewOf()).bottleneck?.step).toBe(0)
+  expect(judge(seconds([5, 3, 0, 1, 6]), viewOf()).bottleneck).toBeUndefined()
+})
+
 test('one busy second among five is no bottleneck', () => {
   const samples = [0, 0, 0, 0, 1].map((busy, second) =>
     sample([step({ busy }), step()], {}, NOW - 4_000 + second * 1_000),
