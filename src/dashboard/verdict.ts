@@ -28,8 +28,6 @@ export interface Verdict {
 /** Milliseconds that are looked at for what has gone wrong, and for who is busy. */
 const RECENT_MS = 10_000
 const BUSY_MS = 5_000
-/** Seconds after which a queue that was never empty says something. */
-const LEAST_SAMPLES = 4
 /** Milliseconds for which a death is worth a word. */
 const AFTER_DEATH_MS = 60_000
 
@@ -83,7 +81,7 @@ function* reasonsOf(samples: readonly FlowSample[], view: FlowView): Generator<R
   if (rejected > 0)
     yield {
       level: 'bad',
-      text: `${count(rejected, 'task was', 'tasks were')} refused ${lately}: too many are pending.`,
+      text: `${count(rejected, 'task was', 'tasks were')} refused ${lately}: more come than can be done in time.`,
     }
   if (timedOut > 0)
     yield { level: 'bad', text: `${count(timedOut, 'task', 'tasks')} timed out ${lately}.` }
@@ -112,16 +110,16 @@ function* reasonsOf(samples: readonly FlowSample[], view: FlowView): Generator<R
 function bottleneckOf(samples: readonly FlowSample[], view: FlowView): Bottleneck | undefined {
   const now = samples.at(-1)!
   const lately = samples.filter(({ at }) => at > now.at - BUSY_MS)
-  const candidates = view.steps.map(({ name, queueSize, nprocs }, step) => {
+  const candidates = view.steps.map(({ name, queueSize, nprocs, concurrency, batchSize }, step) => {
     const busy =
       lately.reduce((sum, sample) => sum + (sample.steps[step]?.busy ?? 0), 0) / lately.length
     const fill = Math.max(
       0,
       ...(now.steps[step]?.waiting ?? []).map(({ tasks }) => tasks / queueSize),
     )
-    const isNeverEmpty =
-      lately.length >= LEAST_SAMPLES && lately.every(({ steps }) => waitingOf(steps[step]) > 0)
-    return { step, name, nprocs, busy, fill, isNeverEmpty, waiting: waitingOf(now.steps[step]) }
+    // As much waits, all the while, as its workers can take at once.
+    const isBehind = meanWaiting(lately, step) >= nprocs * concurrency * batchSize
+    return { step, name, nprocs, busy, fill, isBehind, waiting: waitingOf(now.steps[step]) }
   })
   // Who is busiest holds the others up; among those that never rest, the one before which most waits.
   const [worst] = candidates.toSorted(
@@ -130,14 +128,26 @@ function bottleneckOf(samples: readonly FlowSample[], view: FlowView): Bottlenec
   const full = candidates.findLast(({ fill }) => fill >= 0.9)
   const one = full !== undefined && full.busy >= 0.3 ? full : worst
   if (one === undefined || one.busy < 0.5) return undefined
-  // On a machine that is busy with other things workers are never at work all the time, though tasks always wait.
-  if (one.busy < 0.8 && one.fill < 0.5 && !one.isNeverEmpty) return undefined
+  // On a machine that is busy with other things its workers cannot be at work all the time, though there is enough to do.
+  if (one.busy < 0.8 && one.fill < 0.5 && !one.isBehind) return undefined
   const who = one.nprocs === 1 ? 'its worker is' : `its ${one.nprocs} workers are`
   const wait = one.waiting > 0 ? `, ${count(one.waiting, 'task waits', 'tasks wait')}` : ''
   return {
     step: one.step,
     text: `${one.name} sets the pace: ${who} ${percent(one.busy)} busy${wait}.`,
   }
+}
+
+/** Tasks that have waited before a step at a time, on average: how many came, by how long each waited. */
+function meanWaiting(samples: readonly FlowSample[], step: number): number {
+  let waited = 0
+  let time = 0
+  for (const { steps, periodMs } of samples) {
+    const { tasks = 0, queueMs = 0 } = steps[step] ?? {}
+    waited += tasks * queueMs
+    time += periodMs
+  }
+  return waited / time
 }
 
 const waitingOf = (step: StepSample | undefined): number =>

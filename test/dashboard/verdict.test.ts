@@ -71,8 +71,8 @@ const viewOf = (
   ({
     state: 'running',
     steps: [
-      { name: 'A', nprocs: 2, queueSize: 20 },
-      { name: 'B', nprocs: 1, queueSize: 20 },
+      { name: 'A', nprocs: 2, concurrency: 1, batchSize: 1, queueSize: 20 },
+      { name: 'B', nprocs: 1, concurrency: 1, batchSize: 1, queueSize: 20 },
     ],
     health: healthOf(),
     stats: { workers, memory: { bytesInUse, bytesMax: 1_000 } },
@@ -120,17 +120,12 @@ test('a step that waits for room in the next one is not the bottleneck: that one
   expect(bottleneck?.step).toBe(1)
 })
 
-test('a step before which tasks always wait is the bottleneck, though its workers get less than their time', () => {
-  const seconds = (waits: readonly number[]): FlowSample[] =>
-    waits.map((tasks, second) =>
-      sample(
-        [step({ busy: 0.7, waiting: waiting(tasks) }), step()],
-        {},
-        NOW - 4_000 + second * 1_000,
-      ),
-    )
-  expect(judge(seconds([5, 3, 8, 1, 6]), viewOf()).bottleneck?.step).toBe(0)
-  expect(judge(seconds([5, 3, 0, 1, 6]), viewOf()).bottleneck).toBeUndefined()
+const atStep = (queueMs: number): unknown =>
+  judge([sample([step({ busy: 0.7, tasks: 50, queueMs }), step()])], viewOf()).bottleneck?.step
+
+test('a step that has enough to do is the bottleneck, though the machine gives its workers less than their time', () => {
+  expect(atStep(40)).toBe(0) // 50 in a second, 40 ms each: 2 at a time, for 2 workers
+  expect(atStep(39)).toBeUndefined()
 })
 
 test('one busy second among five is no bottleneck', () => {
@@ -141,7 +136,11 @@ test('one busy second among five is no bottleneck', () => {
 })
 
 test.each([
-  [{ rejected: 1 }, 'bad', '1 task was refused in the last 10 seconds: too many are pending.'],
+  [
+    { rejected: 1 },
+    'bad',
+    '1 task was refused in the last 10 seconds: more come than can be done in time.',
+  ],
   [{ timedOut: 2 }, 'bad', '2 tasks timed out in the last 10 seconds.'],
   [{ failed: 1, completed: 99 }, 'warn', '1 task failed in the last 10 seconds.'],
   [{ failed: 1, completed: 1 }, 'bad', '1 task failed in the last 10 seconds.'],
