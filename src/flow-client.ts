@@ -265,7 +265,8 @@ export class FlowClient<Task extends BaseTask>
       conditions: welcome.conditions,
       stepNames: welcome.stepNames,
       diagnostics: this.#diagnostics,
-      onSettled: (task, finished) => BaseTask.end(task as BaseTask, finished, welcome.stepNames),
+      onSettled: (task, finished, timings) =>
+        BaseTask.end(task as BaseTask, finished, timings, welcome.stepNames),
     })
     this.#enter('running')
   }

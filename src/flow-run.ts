@@ -84,8 +84,8 @@ export class FlowRun implements WatchedRun {
       onBell: () => this.supervisor.onBell(),
       deathCause: (number) => this.supervisor.deathCause(number),
       diagnostics: plan.diagnostics,
-      onSettled: (task, finished) => {
-        BaseTask.end(task as BaseTask, finished, names)
+      onSettled: (task, finished, timings) => {
+        BaseTask.end(task as BaseTask, finished, timings, names)
         if (finished !== undefined) slowTasks.offer(task as BaseTask, finished)
       },
     })

@@ -102,6 +102,7 @@ export class Flow<Task extends BaseTask>
         slowTasks: this.#slowTasks,
         state: () => this.#state,
         run: () => this.#run,
+        health: () => this.health(),
         metrics: () => this.metrics(),
         stats: () => this.stats(),
       }),

@@ -1,5 +1,6 @@
 import type { BodySource } from './client/body-reader.ts'
 import type { Finished } from './client/outcome-reader.ts'
+import type { RecordedTimings } from './transport/task-table.ts'
 import type { Batch } from './worker/batch.ts'
 import type { Claim } from './worker/batcher.ts'
 import { InvalidTaskError } from './errors.ts'
@@ -66,15 +67,23 @@ export abstract class BaseTask implements Disposable {
   #inFlight = false
   #finished: Finished | undefined
   #shared: SharedFields | undefined
+  #recorded: RecordedTimings | undefined
+  #timings: TaskTimings | undefined
   #stepNames: readonly string[] = []
   /** In a worker: with what it came into its handler's hands. */
   #batch: Batch | undefined
   #claim: Claim | undefined
 
-  /** Where the time went when the task was last finished; undefined before, and in a flow without `metrics`. */
+  /**
+   * Where the time went when the task last came back from the flow: of one that has failed, at the steps that had it in
+   * hand. Undefined before, in a flow without `metrics`, and when the caller got its error without waiting for a worker, as
+   * at a deadline.
+   */
   get timings(): TaskTimings | undefined {
-    const timings = this.#finished?.timings
-    if (timings === undefined) return undefined
+    return (this.#timings ??= this.#recorded && this.#read(this.#recorded))
+  }
+
+  #read(timings: RecordedTimings): TaskTimings {
     const steps: StepTimings[] = []
     const [totalMs, , , ...recorded] = timings
     this.#stepNames.forEach((step, index) => {
@@ -322,12 +331,18 @@ export abstract class BaseTask implements Disposable {
   }
 
   /** @internal */
-  static end(task: BaseTask, finished: Finished | undefined, stepNames: readonly string[]): void {
+  static end(
+    task: BaseTask,
+    finished: Finished | undefined,
+    timings: RecordedTimings | undefined,
+    stepNames: readonly string[],
+  ): void {
     task.#inFlight = false
-    // After a failure the fields are those of before, and so is the memory in which they lie.
-    if (finished === undefined) return
-    task.#finished = finished
+    task.#recorded = timings
+    task.#timings = undefined
     task.#stepNames = stepNames
+    // After a failure the fields are those of before, and so is the memory in which they lie.
+    if (finished !== undefined) task.#finished = finished
   }
 }
 

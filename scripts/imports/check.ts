@@ -7,7 +7,7 @@ import { forbidden } from './rules.ts'
 const parser = getAvailableTranspilers().find(({ name }) => name === 'typescript')
 if (!parser?.available) throw new Error(`no TypeScript ${parser?.version} to parse with`)
 
-const folders = ['src', 'test', 'examples', 'bench', 'chaos'].filter((folder) => existsSync(folder))
+const folders = ['src', 'test', 'examples', 'bench'].filter((folder) => existsSync(folder))
 const { output, exitCode } = await cruise(folders, {
   validate: true,
   ruleSet: { forbidden },

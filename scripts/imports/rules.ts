@@ -69,7 +69,7 @@ export const forbidden: IForbiddenRuleType[] = [
     comment: 'src knows nothing of what lives beside it, nor its own package by name',
     severity: 'error',
     from: { path: '^src/', pathNot: '^src/dashboard/page/' },
-    to: { path: '^((test|examples|bench|chaos|docs|scripts)/|aqueduct-ts(/|$))' },
+    to: { path: '^((test|examples|bench|docs|scripts)/|aqueduct-ts(/|$))' },
   },
   {
     name: 'library-ships-its-dependencies',
@@ -80,10 +80,9 @@ export const forbidden: IForbiddenRuleType[] = [
   },
   {
     name: 'public-entry-only',
-    comment:
-      "examples, benchmarks and storms import the library as a user does: from 'aqueduct-ts'",
+    comment: "examples and benchmarks import the library as a user does: from 'aqueduct-ts'",
     severity: 'error',
-    from: { path: '^(examples|bench|chaos)/' },
+    from: { path: '^(examples|bench)/' },
     to: { path: '^(src|dist|test)/' },
   },
 ]

@@ -10,7 +10,7 @@ interface Entry {
 
 const commands: Readonly<Record<string, Entry>> = {
   run: {
-    about: 'serves a flow over HTTP: with health, figures and the dashboard',
+    about: 'serves a flow over HTTP: with health, metrics and the dashboard',
     load: async () => (await import('./run.ts')).run,
   },
   top: {

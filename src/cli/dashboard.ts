@@ -1,7 +1,7 @@
 import { isLocal } from '../dashboard/access.ts'
 import { Dashboard } from '../dashboard/dashboard.ts'
 import { type Command, numberOf, readArguments } from './command.ts'
-import { checkLocal, listen, untilSignal } from './http.ts'
+import { checkLocal, listen, pathOf, untilSignal } from './http.ts'
 import { targetOf } from './target.ts'
 
 export const dashboard: Command = {
@@ -25,9 +25,8 @@ argument it takes the only flow that there is. The flow's own memory is not touc
     const page = new Dashboard(targetOf(given.positionals[0]))
     const { server, url } = await listen(
       (request, response) => {
-        const { pathname } = new URL(request.url ?? '/', 'http://localhost')
         if (!isLocal(request)) response.writeHead(403).end('Open to this machine alone.\n')
-        else if (!page.respond(pathname.slice(1), request, response))
+        else if (!page.respond(pathOf(request).slice(1), request, response))
           response.writeHead(404).end('There is no such page.\n')
       },
       host,

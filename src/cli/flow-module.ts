@@ -1,9 +1,6 @@
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { inspect } from 'node:util'
 import type { BaseTask, Flow } from '../index.ts'
-import { CommandError, UsageError } from './command.ts'
+import { CommandError } from './command.ts'
+import { importModule } from './module.ts'
 
 /** What a flow module exports. */
 export interface FlowModule {
@@ -14,8 +11,6 @@ export interface FlowModule {
   toAnswer(task: BaseTask): unknown
 }
 
-type Exports = Readonly<Record<string, unknown>>
-
 const isFlow = (value: unknown): value is Flow<BaseTask> =>
   ['process', 'start', 'stop', 'watch'].every(
     (name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function',
@@ -23,15 +18,7 @@ const isFlow = (value: unknown): value is Flow<BaseTask> =>
 
 /** Loads a module that exports a flow. @throws UsageError, CommandError */
 export async function loadFlowModule(file: string): Promise<FlowModule> {
-  const path = resolve(file)
-  if (!existsSync(path)) throw new UsageError(`there is no file ${file}`)
-  let exports: Exports
-  try {
-    exports = (await import(pathToFileURL(path).href)) as Exports
-  } catch (error) {
-    // It is the module's own: its author needs to see where it was thrown.
-    throw new CommandError(`${file} cannot be loaded\n${inspect(error)}`)
-  }
+  const exports = await importModule(file)
   const candidates = [exports['default'], exports['flow'], ...Object.values(exports)]
   const flow = candidates.find(isFlow)
   if (flow === undefined) {

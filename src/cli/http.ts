@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type RequestListener, type Server, createServer } from 'node:http'
+import { type IncomingMessage, type RequestListener, type Server, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { isLoopback } from '../dashboard/access.ts'
 import { CommandError, UsageError } from './command.ts'
@@ -25,6 +25,9 @@ export async function listen(
   const { port: given } = server.address() as AddressInfo
   return { server, url: `http://${host.includes(':') ? `[${host}]` : host}:${given}` }
 }
+
+/** What a request asks for, without its query. Nothing that can be sent makes this throw, as it would `new URL()`. */
+export const pathOf = ({ url = '/' }: IncomingMessage): string => url.split('?', 1)[0]!
 
 /** @throws UsageError for a host at which others could reach what only this machine may see. */
 export function checkLocal(host: string): void {

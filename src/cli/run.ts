@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Registry } from 'prom-client'
 import { NOT_ALLOWED, isLocal } from '../dashboard/access.ts'
 import { Dashboard } from '../dashboard/dashboard.ts'
 import { AqueductError, type BaseTask } from '../index.ts'
@@ -6,9 +7,12 @@ import { toHttpError } from '../integrations/http/errors.ts'
 import { hangUpOf } from '../integrations/http/hang-up.ts'
 import { type Command, CommandError, UsageError, numberOf, readArguments } from './command.ts'
 import { type FlowModule, loadFlowModule, toJson } from './flow-module.ts'
-import { listen, untilSignal } from './http.ts'
+import { listen, pathOf, untilSignal } from './http.ts'
+import { registryOf } from './metrics.ts'
 
 const MOST_BODY = 16 << 20 // bytes
+const NO_METRICS =
+  'Metrics need the package prom-client beside aqueduct-ts: npm install prom-client'
 
 export const run: Command = {
   help: `Usage: aqueduct run <flow.ts> [options]
@@ -18,7 +22,8 @@ Starts the flow that a module exports (\`export default new Flow([…])\`), and 
   POST /process        the fields of a task as JSON; answers the finished task. The module may export
                        toTask(body) and toAnswer(task) where fields as they are will not do
   GET  /health/live    200 until the flow has failed
-  GET  /health/ready   200 while it runs
+  GET  /health/ready   200 while it can do work, by flow.health(); else 503 with the reason
+  GET  /metrics        for Prometheus; 501 without the package prom-client (npm install prom-client)
   GET  /stats          flow.stats() as JSON
   GET  /dashboard      the live page, for this machine alone
 
@@ -40,7 +45,7 @@ SIGINT and SIGTERM let it finish what is in flight.
     const timeout = numberOf(given, 'timeout', 5_000, { least: 1, most: 2 ** 31 - 1 })
     const module = await loadFlowModule(file)
     const { flow } = module
-    const service = new Service(module, timeout)
+    const service = new Service(module, timeout, await registryOf(flow))
     const { server, url } = await listen(
       (request, response) => void service.answer(request, response),
       given.text('host') ?? '127.0.0.1',
@@ -81,11 +86,13 @@ SIGINT and SIGTERM let it finish what is in flight.
 class Service {
   readonly #module: FlowModule
   readonly #timeout: number
+  readonly #registry: Registry | undefined
   readonly #dashboard: Dashboard
 
-  constructor(module: FlowModule, timeout: number) {
+  constructor(module: FlowModule, timeout: number, registry: Registry | undefined) {
     this.#module = module
     this.#timeout = timeout
+    this.#registry = registry
     this.#dashboard = new Dashboard(module.flow)
     // The five minutes before somebody looks begin now.
     module.flow.watch({ onHistory: () => {}, onSample: () => {} })()
@@ -97,18 +104,35 @@ class Service {
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { flow } = this.#module
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
-    const health = (isWell: boolean): void =>
-      reply(response, isWell ? 200 : 503, { state: flow.state })
+    const pathname = pathOf(request)
     if (request.method === 'POST' && pathname === '/process') await this.#process(request, response)
     else if (request.method !== 'GET' && request.method !== 'HEAD')
       reply(response, 405, { message: 'POST /process is what there is to ask for.' })
-    else if (pathname === '/health/live') health(flow.state !== 'failed')
-    else if (pathname === '/health/ready') health(flow.isRunning)
+    else if (pathname === '/health/live')
+      reply(response, flow.state === 'failed' ? 503 : 200, { state: flow.state })
+    else if (pathname === '/health/ready') {
+      const { isReady, state, reason } = flow.health()
+      reply(response, isReady ? 200 : 503, { state, reason })
+    } else if (pathname === '/metrics') await this.#expose(response)
     else if (pathname === '/stats') reply(response, 200, flow.stats())
     else if (pathname === '/dashboard') response.writeHead(302, { location: './dashboard/' }).end()
     else if (pathname.startsWith('/dashboard/')) this.#show(pathname.slice(11), request, response)
     else reply(response, 404, { message: `There is no ${pathname}.` })
+  }
+
+  async #expose(response: ServerResponse): Promise<void> {
+    if (this.#registry === undefined) {
+      reply(response, 501, { message: NO_METRICS })
+      return
+    }
+    try {
+      const text = await this.#registry.metrics()
+      response.writeHead(200, { 'content-type': this.#registry.contentType }).end(text)
+    } catch (error) {
+      // A metric of the module's own.
+      process.stderr.write(`aqueduct: the metrics cannot be read: ${String(error)}\n`)
+      reply(response, 500, { message: 'Internal Server Error' })
+    }
   }
 
   #show(name: string, request: IncomingMessage, response: ServerResponse): void {

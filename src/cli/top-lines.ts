@@ -1,7 +1,7 @@
 import { stripVTControlCharacters, styleText } from 'node:util'
 import { judge } from '../dashboard/verdict.ts'
 import type { FlowSample, FlowView, StepSample } from '../index.ts'
-import { bytes, duration, integer, number, percent } from '../dashboard/page/format.ts'
+import { bytes, count, duration, integer, number, percent } from '../dashboard/page/format.ts'
 
 type Style = Parameters<typeof styleText>[0]
 type Paint = (style: Style, text: string) => string
@@ -143,7 +143,7 @@ function workers({ stats, inHand }: FlowView, paint: Paint): string[] {
       `${step} ${index}`,
       state,
       pid > 0 ? String(pid) : '–',
-      tasks > 0 ? `${integer(tasks)} tasks, ${duration(oldestMs)} old` : 'nothing',
+      tasks > 0 ? `${count(tasks, 'task')}, ${duration(oldestMs)} old` : 'nothing',
       integer(restarts),
       rssAnonBytes > 0 ? bytes(rssAnonBytes) : '–',
     ]

@@ -27,6 +27,7 @@ import {
   OUTCOME_TIMED_OUT,
   generationOfState,
   stateOf,
+  type RecordedTimings,
 } from '../transport/task-table.ts'
 import { Admission } from './admission.ts'
 import { Deadlines } from './deadlines.ts'
@@ -54,8 +55,12 @@ export interface ClientOptions {
   /** What a worker said that it died of, by the death's number; only the flow's own process knows. */
   readonly deathCause?: (number: number) => Error | undefined
   readonly diagnostics?: ClientDiagnostics
-  /** Called just before a task's promise is settled. */
-  readonly onSettled: (task: object, finished: Finished | undefined) => void
+  /** Called just before a task's promise is settled; `timings` are there for one that has failed in a worker, too. */
+  readonly onSettled: (
+    task: object,
+    finished: Finished | undefined,
+    timings: RecordedTimings | undefined,
+  ) => void
 }
 
 /** Who is told that tasks or bodies have begun to wait for memory, or have ceased to. */
@@ -226,13 +231,13 @@ export class Client {
       }
       this.#counters.add(ADMITTED, 1)
     } catch (error) {
-      this.#options.onSettled(task, undefined)
+      this.#options.onSettled(task, undefined, undefined)
       return Promise.reject(toError(error))
     }
     if (firstStep < 0) {
       this.#counters.add(COMPLETED, 1)
       if (this.#meter.isOn) this.#meter.completed(0)
-      this.#options.onSettled(task, undefined)
+      this.#options.onSettled(task, undefined, undefined)
       return Promise.resolve(task)
     }
     const holdsMemory = this.uploads.hasReceivedFor(task)
@@ -443,9 +448,15 @@ export class Client {
     } catch (unreadable) {
       error = toError(unreadable)
     }
+    if (error === undefined) {
+      this.#slots.release(slot, generation)
+      this.#settle(pending, COMPLETED, undefined, finished, finished?.timings)
+      return
+    }
+    const timings = this.#outcomes.readTimings(slot, pending, now)
     this.#slots.release(slot, generation)
-    if (error === undefined) this.#settle(pending, COMPLETED, undefined, finished)
-    else this.#settle(pending, outcome === OUTCOME_TIMED_OUT ? TIMED_OUT : FAILED, error)
+    const counter = outcome === OUTCOME_TIMED_OUT ? TIMED_OUT : FAILED
+    this.#settle(pending, counter, error, undefined, timings)
   }
 
   #onDeadline(pending: Pending): void {
@@ -468,13 +479,19 @@ export class Client {
     queueMicrotask(() => this.#retry())
   }
 
-  #settle(pending: Pending, outcome: number, error: Error | undefined, finished?: Finished): void {
+  #settle(
+    pending: Pending,
+    outcome: number,
+    error: Error | undefined,
+    finished?: Finished,
+    timings?: RecordedTimings,
+  ): void {
     pending.settled = true
     if (pending.timeout !== Infinity) this.#deadlines.remove(pending, pending.timeout)
     if (pending.onAbort !== undefined) pending.signal?.removeEventListener('abort', pending.onAbort)
     this.#counters.add(outcome, 1)
     this.#pending--
-    this.#options.onSettled(pending.task, finished)
+    this.#options.onSettled(pending.task, finished, timings)
     if (error === undefined) pending.resolve(pending.task)
     else pending.reject(error)
     if (this.#pending > 0) return

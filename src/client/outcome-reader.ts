@@ -84,6 +84,11 @@ export class OutcomeReader {
     return tasks.timings(slot, totalMs, now, returnMs)
   }
 
+  /** What is known of the way of a task that has failed; undefined when the flow keeps no metrics. */
+  readTimings(slot: number, { submittedAt }: Pending, now: number): RecordedTimings | undefined {
+    return this.#meter.isOn ? this.#control.tasks.timings(slot, now - submittedAt) : undefined
+  }
+
   readError(slot: number, generation: number, outcome: number, pending: Pending): Error {
     switch (outcome) {
       case OUTCOME_TIMED_OUT:

@@ -58,15 +58,14 @@ function* reasonsOf(samples: readonly FlowSample[], view: FlowView): Generator<R
   }
   if (now === undefined) return
   const { workers, memory } = view.stats
-  for (const [step, { name }] of view.steps.entries()) {
+  for (const [step, { name, isReady, reason }] of view.health.steps.entries()) {
+    if (view.state !== 'running') break
+    const waiting = waitingOf(now.steps[step])
+    const wait = waiting > 0 ? `, ${count(waiting, 'task waits', 'tasks wait')}` : ''
+    if (!isReady) yield { level: 'bad', text: `${name} is not ready: ${reason}${wait}.` }
     const own = workers.filter((worker) => worker.step === name && worker.state !== 'ending')
     const running = own.filter(({ state }) => state === 'running').length
-    if (view.state !== 'running' || running === own.length) continue
-    const waiting = waitingOf(now.steps[step])
-    if (running === 0) {
-      const wait = waiting > 0 ? `: ${count(waiting, 'task waits', 'tasks wait')}` : ''
-      yield { level: 'bad', text: `No worker of ${name} is running${wait}.` }
-    } else
+    if (isReady && running < own.length)
       yield { level: 'warn', text: `${running} of ${own.length} workers of ${name} are running.` }
   }
   const recent = samples.filter(({ at }) => at > now.at - RECENT_MS)
@@ -82,7 +81,7 @@ function* reasonsOf(samples: readonly FlowSample[], view: FlowView): Generator<R
   if (rejected > 0)
     yield {
       level: 'bad',
-      text: `${count(rejected, 'task was', 'tasks were')} refused ${lately}: too many are pending.`,
+      text: `${count(rejected, 'task was', 'tasks were')} refused ${lately}: more come than can be done in time.`,
     }
   if (timedOut > 0)
     yield { level: 'bad', text: `${count(timedOut, 'task', 'tasks')} timed out ${lately}.` }
@@ -111,14 +110,16 @@ function* reasonsOf(samples: readonly FlowSample[], view: FlowView): Generator<R
 function bottleneckOf(samples: readonly FlowSample[], view: FlowView): Bottleneck | undefined {
   const now = samples.at(-1)!
   const lately = samples.filter(({ at }) => at > now.at - BUSY_MS)
-  const candidates = view.steps.map(({ name, queueSize, nprocs }, step) => {
+  const candidates = view.steps.map(({ name, queueSize, nprocs, concurrency, batchSize }, step) => {
     const busy =
       lately.reduce((sum, sample) => sum + (sample.steps[step]?.busy ?? 0), 0) / lately.length
     const fill = Math.max(
       0,
       ...(now.steps[step]?.waiting ?? []).map(({ tasks }) => tasks / queueSize),
     )
-    return { step, name, nprocs, busy, fill, waiting: waitingOf(now.steps[step]) }
+    // As much waits, all the while, as its workers can take at once.
+    const isBehind = meanWaiting(lately, step) >= nprocs * concurrency * batchSize
+    return { step, name, nprocs, busy, fill, isBehind, waiting: waitingOf(now.steps[step]) }
   })
   // Who is busiest holds the others up; among those that never rest, the one before which most waits.
   const [worst] = candidates.toSorted(
@@ -126,14 +127,27 @@ function bottleneckOf(samples: readonly FlowSample[], view: FlowView): Bottlenec
   )
   const full = candidates.findLast(({ fill }) => fill >= 0.9)
   const one = full !== undefined && full.busy >= 0.3 ? full : worst
-  if (one === undefined || (one.busy < 0.8 && !(one.fill >= 0.5 && one.busy >= 0.5)))
-    return undefined
+  if (one === undefined || one.busy < 0.5) return undefined
+  // On a machine that is busy with other things its workers cannot be at work all the time, though there is enough to do.
+  if (one.busy < 0.8 && one.fill < 0.5 && !one.isBehind) return undefined
   const who = one.nprocs === 1 ? 'its worker is' : `its ${one.nprocs} workers are`
   const wait = one.waiting > 0 ? `, ${count(one.waiting, 'task waits', 'tasks wait')}` : ''
   return {
     step: one.step,
     text: `${one.name} sets the pace: ${who} ${percent(one.busy)} busy${wait}.`,
   }
+}
+
+/** Tasks that have waited before a step at a time, on average: how many came, by how long each waited. */
+function meanWaiting(samples: readonly FlowSample[], step: number): number {
+  let waited = 0
+  let time = 0
+  for (const { steps, periodMs } of samples) {
+    const { tasks = 0, queueMs = 0 } = steps[step] ?? {}
+    waited += tasks * queueMs
+    time += periodMs
+  }
+  return waited / time
 }
 
 const waitingOf = (step: StepSample | undefined): number =>

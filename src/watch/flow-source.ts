@@ -1,3 +1,4 @@
+import type { FlowHealth } from '../flow-health.ts'
 import type { FlowMetrics } from '../flow-metrics.ts'
 import type { FlowState, ResolvedFlow } from '../flow-options.ts'
 import type { WorkerReport } from '../runtime/seat.ts'
@@ -20,6 +21,7 @@ export interface WatchedFlow {
   state(): FlowState
   /** Undefined while the flow is stopped. */
   run(): WatchedRun | undefined
+  health(): FlowHealth
   metrics(): FlowMetrics
   stats(): FlowStats
 }
@@ -109,6 +111,7 @@ export class FlowSource implements WatchSource {
       priorities: options.queuePriorities,
       maxPending: options.maxPending,
       isMeasured: options.metrics,
+      health: this.#flow.health(),
       stats: this.#flow.stats(),
       inHand:
         run === undefined || occupancy === undefined

@@ -1,3 +1,4 @@
+import type { FlowHealth } from '../flow-health.ts'
 import type { FlowState } from '../flow-options.ts'
 import type { FlowStats } from '../stats.ts'
 import type { FlowEvent, FlowProblem } from './journal.ts'
@@ -39,6 +40,8 @@ export interface FlowView {
   readonly maxPending: number
   /** Whether it keeps metrics. */
   readonly isMeasured: boolean
+  /** `flow.health()` of this moment. */
+  readonly health: FlowHealth
   /** `flow.stats()` of this moment. */
   readonly stats: FlowStats
   /** What each worker has in its hands, in the order of `stats.workers`. */

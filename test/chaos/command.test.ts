@@ -10,11 +10,11 @@ interface Result {
   readonly stderr: string
 }
 
-/** Runs `chaos/run.ts` as `npm run chaos --` does. */
+/** Runs `aqueduct chaos` as `npm run chaos --` does. */
 const chaos = (...args: readonly string[]): Promise<Result> =>
   new Promise((resolve) => {
     const options = { cwd: root, env: { ...process.env, NODE_OPTIONS: '' } }
-    const command = [join(root, 'chaos/run.ts'), ...args]
+    const command = [join(root, 'dist/cli/aqueduct.js'), 'chaos', ...args]
     execFile(process.execPath, command, options, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
     )
@@ -23,7 +23,7 @@ const chaos = (...args: readonly string[]): Promise<Result> =>
 const quick = ['--seconds', '2', '--kills', '2', '--in-flight', '8', '--no-speed']
 const fixture = (name: string): string => join('test/fixtures/chaos', name)
 
-describe('npm run chaos', () => {
+describe('aqueduct chaos', () => {
   test('--json prints one object, and nothing else', async () => {
     const { code, stdout, stderr } = await chaos(...quick, '--json', '--seed', '5')
     const report = JSON.parse(stdout) as ChaosReport & { brokenInvariants: string[] }
@@ -46,17 +46,24 @@ describe('npm run chaos', () => {
   })
 
   test.each([
-    ['an unknown option', ['--kils', '3'], "Unknown option '--kils'"],
-    ['a word too many', ['storm'], "Unexpected argument 'storm'"],
+    ['an unknown option', ['--kils', '3'], 'there is no option --kils; did you mean --kills?'],
+    ['a word too many', ['storm'], "what is 'storm' for?"],
     ['what is no number', ['--kills', 'many'], "--kills takes a number, not 'many'"],
     ['a number that does not fit', ['--seconds', '0'], "'seconds' must be"],
-    ['a module that is not there', ['--flow', 'nowhere.ts'], 'cannot load nowhere.ts'],
-    ['a module without a flow', ['--flow', 'src/errors.ts'], 'must export `flow`'],
+    ['a module that is not there', ['--flow', 'nowhere.ts'], 'there is no file nowhere.ts'],
   ])('answers %s with a message and exit code 2', async (_, args, message) => {
     const { code, stdout, stderr } = await chaos(...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(message)
-    expect(stderr).toContain('Try --help')
+    expect(stderr).toContain('--help')
+  })
+
+  test('a module that is not what it needs is told, with exit code 1', async () => {
+    const { code, stdout, stderr } = await chaos('--flow', 'src/errors.ts')
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toBe(
+      'aqueduct: src/errors.ts must export `flow`, a Flow of this library or a function that makes one\n',
+    )
   })
 
   test('--help names every option', async () => {

@@ -1,11 +1,25 @@
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { type IncomingMessage, get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { FlowStats } from '../../src/index.ts'
+import { eventually } from '../examples/example.ts'
 import { newAddress } from '../support/clients.ts'
+import { Gate } from '../support/flow-gate.ts'
 import { Command, call, flowFile } from './command.ts'
+import { Installation } from './installation.ts'
+
+/** The status of an answer to a path that is sent as it is. */
+async function statusOf(url: string, path: string): Promise<number> {
+  const { hostname, port } = new URL(url)
+  const [answer] = (await once(get({ hostname, port, path }), 'response')) as [IncomingMessage]
+  answer.resume()
+  return answer.statusCode!
+}
 
 describe('what is wrong on the command line is told in words, with exit code 2', () => {
   test.each([
@@ -77,14 +91,21 @@ test('help and version', async () => {
 
 describe('a flow that is run', () => {
   const address = newAddress()
+  let gate: Gate
   let service: Command
   let url: string
 
   beforeAll(async () => {
-    service = new Command(['run', flowFile, '--port', '0'], { env: { ADDRESS: address } })
+    gate = await Gate.close()
+    gate.open()
+    const env = { ADDRESS: address, GATE: gate.name }
+    service = new Command(['run', flowFile, '--port', '0'], { env })
     ;[, url] = (await service.printed(/POST (http\S+)\/process/)) as unknown as [string, string]
   })
-  afterAll(() => service[Symbol.asyncDispose]())
+  afterAll(async () => {
+    await service[Symbol.asyncDispose]()
+    await gate[Symbol.asyncDispose]()
+  })
 
   const post = async (body: string): Promise<[number, Record<string, unknown>]> => {
     const answer = await fetch(`${url}/process`, { method: 'POST', body })
@@ -97,11 +118,17 @@ describe('a flow that is run', () => {
     expect((await post('{'))[0]).toBe(400)
     expect((await fetch(`${url}/process`, { method: 'PUT' })).status).toBe(405)
     expect((await fetch(`${url}/nothing`)).status).toBe(404)
+    expect(await statusOf(url, '//')).toBe(404)
   })
 
   test('has health, figures and a dashboard', async () => {
     for (const path of ['live', 'ready'])
       expect(await (await fetch(`${url}/health/${path}`)).json()).toEqual({ state: 'running' })
+    const metrics = await fetch(`${url}/metrics`)
+    expect(metrics.headers.get('content-type')).toContain('text/plain; version=0.0.4')
+    expect(await metrics.text()).toContain(
+      'aqueduct_tasks_total{flow="flow",outcome="completed"} 1',
+    )
     expect(await (await fetch(`${url}/stats`)).json()).toMatchObject({ workers: [{}, {}] })
     expect(await (await fetch(`${url}/dashboard`)).text()).toContain('<title>aqueduct</title>')
     const proxied = await fetch(`${url}/dashboard/`, {
@@ -146,6 +173,27 @@ describe('a flow that is run', () => {
     },
   )
 
+  test('is not ready while it has no worker, and says why, as top does', async () => {
+    gate.shut()
+    const { workers } = (await (await fetch(`${url}/stats`)).json()) as FlowStats
+    for (const { pid } of workers) process.kill(pid, 'SIGKILL')
+    await gate.visited(4) // the next two begin
+    const reason = 'no worker of it is ready'
+    const ready = await fetch(`${url}/health/ready`)
+    expect([ready.status, await ready.json()]).toEqual([
+      503,
+      { state: 'running', reason: `step DoubleHandler is not ready: ${reason}` },
+    ])
+    expect((await fetch(`${url}/health/live`)).status).toBe(200)
+    const top = await call('top', address)
+    expect([top.code, top.out]).toEqual([
+      1,
+      expect.stringContaining(`DoubleHandler is not ready: ${reason}.`),
+    ])
+    gate.open()
+    await eventually(async () => (await statusOf(url, '/health/ready')) === 200 || undefined)
+  })
+
   test('that fails tasks says so, and so does top', async () => {
     expect(await post('{"number":-1}')).toMatchObject([500, { code: 'INTERNAL' }])
     const { code, out } = await call('top', address, '--once')
@@ -159,5 +207,58 @@ describe('a flow that is run', () => {
       0,
       expect.anything(),
     ])
+  })
+})
+
+describe('installed as a package, without what is optional', () => {
+  const files = {
+    'flow.ts': `
+import { BaseTask, BaseTaskHandler, Flow, FlowStep } from 'aqueduct-ts'
+class SumTask extends BaseTask {
+  number = 0
+  sum?: number
+}
+export class SumHandler extends BaseTaskHandler<SumTask> {
+  static readonly url = import.meta.url
+  static readonly task = SumTask
+  handle(tasks: readonly SumTask[]): void {
+    for (const task of tasks) task.sum = task.number + 1
+  }
+}
+export default new Flow([new FlowStep(SumHandler, { nprocs: 2 })])
+export const makeTask = (random: () => number): SumTask =>
+  Object.assign(new SumTask(), { number: Math.floor(random() * 1000) })
+export const verify = ({ number, sum }: SumTask): boolean => sum === number + 1
+`,
+  }
+  let project: Installation
+  beforeAll(async () => {
+    project = await Installation.make(files)
+  })
+  afterAll(() => project[Symbol.asyncDispose]())
+  const command = (...args: readonly string[]): Command =>
+    new Command(args, { cwd: project.folder, file: project.bin })
+
+  test('a flow is served, and its metrics name the package that they need', async () => {
+    await using service = command('run', 'flow.ts', '--port', '0')
+    const [, url] = await service.printed(/POST (http\S+)\/process/)
+    const answer = await fetch(`${url}/process`, { method: 'POST', body: '{"number":1}' })
+    expect(await answer.json()).toEqual({ number: 1, sum: 2 })
+    const metrics = await fetch(`${url}/metrics`)
+    expect([metrics.status, await metrics.json()]).toEqual([
+      501,
+      {
+        message: 'Metrics need the package prom-client beside aqueduct-ts: npm install prom-client',
+      },
+    ])
+  })
+
+  test('the same module goes through a storm', async () => {
+    const storm = ['--seconds', '2', '--kills', '2', '--in-flight', '8', '--no-speed', '--json']
+    await using chaos = command('chaos', '--flow', 'flow.ts', ...storm)
+    const { code, out } = await chaos.ended
+    const report = JSON.parse(out) as object
+    expect(report).toMatchObject({ kills: 2, lost: 0, wrongResults: 0, brokenInvariants: [] })
+    expect(code).toBe(0)
   })
 })

@@ -22,12 +22,15 @@ export class Command implements AsyncDisposable {
   #out = ''
   #err = ''
 
-  constructor(args: readonly string[], { env = {}, terminal = false, cwd = root } = {}) {
-    const command = [process.execPath, bin, ...args]
-    const [file, rest]: [string, string[]] = terminal
+  constructor(
+    args: readonly string[],
+    { env = {}, terminal = false, cwd = root, file = bin } = {},
+  ) {
+    const command = [process.execPath, file, ...args]
+    const [program, rest]: [string, string[]] = terminal
       ? ['script', ['--quiet', '--return', '--command', command.join(' '), '/dev/null']]
       : [command[0]!, command.slice(1)]
-    this.child = spawn(file, rest, {
+    this.child = spawn(program, rest, {
       cwd,
       env: { ...process.env, NO_COLOR: '', ...env },
       stdio: 'pipe',

@@ -181,6 +181,12 @@ describe.skipIf(!existsSync(executablePath))('the page of the dashboard', () => 
       expect(
         await page.evaluate<number>('document.documentElement.scrollWidth'),
       ).toBeLessThanOrEqual(width)
+      for (const table of ['#queues .table', '#workers .table'])
+        expect(
+          await page.evaluate<number>(
+            `(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('${table}'))`,
+          ),
+        ).toBe(0)
       const ground = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor')
       const [red = 0] = ground.match(/\d+/g)!.map(Number)
       expect(red > 128).toBe(colorScheme === 'light')

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { judge } from '../../src/dashboard/verdict.ts'
-import type { FlowSample, FlowView, StepSample, WorkerStats } from '../../src/index.ts'
+import type { FlowHealth, FlowSample, FlowView, StepSample, WorkerStats } from '../../src/index.ts'
 
 const NOW = 1_000_000
 
@@ -51,6 +51,18 @@ const worker = (name: string, state: WorkerStats['state'] = 'running'): WorkerSt
   rssAnonBytes: 0,
 })
 
+/** What `flow.health()` says, by the reasons of the steps that are not ready. */
+const healthOf = (reasons: Readonly<Record<string, string>> = {}): FlowHealth => ({
+  isReady: Object.keys(reasons).length === 0,
+  state: 'running',
+  reason: undefined,
+  steps: ['A', 'B'].map((name) => ({
+    name,
+    isReady: reasons[name] === undefined,
+    reason: reasons[name],
+  })),
+})
+
 const viewOf = (
   workers: readonly WorkerStats[] = [worker('A'), worker('A'), worker('B')],
   of: Partial<FlowView> = {},
@@ -59,9 +71,10 @@ const viewOf = (
   ({
     state: 'running',
     steps: [
-      { name: 'A', nprocs: 2, queueSize: 20 },
-      { name: 'B', nprocs: 1, queueSize: 20 },
+      { name: 'A', nprocs: 2, concurrency: 1, batchSize: 1, queueSize: 20 },
+      { name: 'B', nprocs: 1, concurrency: 1, batchSize: 1, queueSize: 20 },
     ],
+    health: healthOf(),
     stats: { workers, memory: { bytesInUse, bytesMax: 1_000 } },
     events: [],
     ...of,
@@ -107,6 +120,14 @@ test('a step that waits for room in the next one is not the bottleneck: that one
   expect(bottleneck?.step).toBe(1)
 })
 
+const atStep = (queueMs: number): unknown =>
+  judge([sample([step({ busy: 0.7, tasks: 50, queueMs }), step()])], viewOf()).bottleneck?.step
+
+test('a step that has enough to do is the bottleneck, though the machine gives its workers less than their time', () => {
+  expect(atStep(40)).toBe(0) // 50 in a second, 40 ms each: 2 at a time, for 2 workers
+  expect(atStep(39)).toBeUndefined()
+})
+
 test('one busy second among five is no bottleneck', () => {
   const samples = [0, 0, 0, 0, 1].map((busy, second) =>
     sample([step({ busy }), step()], {}, NOW - 4_000 + second * 1_000),
@@ -115,7 +136,11 @@ test('one busy second among five is no bottleneck', () => {
 })
 
 test.each([
-  [{ rejected: 1 }, 'bad', '1 task was refused in the last 10 seconds: too many are pending.'],
+  [
+    { rejected: 1 },
+    'bad',
+    '1 task was refused in the last 10 seconds: more come than can be done in time.',
+  ],
   [{ timedOut: 2 }, 'bad', '2 tasks timed out in the last 10 seconds.'],
   [{ failed: 1, completed: 99 }, 'warn', '1 task failed in the last 10 seconds.'],
   [{ failed: 1, completed: 1 }, 'bad', '1 task failed in the last 10 seconds.'],
@@ -127,9 +152,21 @@ test.each([
 
 test('workers that are missing are told, the worst first', () => {
   const workers = [worker('A'), worker('A', 'starting'), worker('B', 'dead')]
-  expect(levels([sample([step(), step({ waiting: waiting(1) })])], viewOf(workers))).toEqual([
+  const health = healthOf({ B: 'no worker of it is ready' })
+  const samples = [sample([step(), step({ waiting: waiting(1) })])]
+  expect(levels(samples, viewOf(workers, { health }))).toEqual([
     'bad',
-    ['No worker of B is running: 1 task waits.', '1 of 2 workers of A are running.'],
+    ['B is not ready: no worker of it is ready, 1 task waits.', '1 of 2 workers of A are running.'],
+  ])
+})
+
+test('a step that is not ready by the flow’s own health is told, though its workers run', () => {
+  const reason = 'its only worker has been busy with one batch for too long (31000 ms)'
+  const health = healthOf({ B: reason })
+  const samples = [sample([step(), step()])]
+  expect(levels(samples, viewOf(undefined, { health }))).toEqual([
+    'bad',
+    [`B is not ready: ${reason}.`],
   ])
 })
 

@@ -170,6 +170,38 @@ describeIsolations('OpenTelemetry', (isolation) => {
     })
   })
 
+  test('a task that fails at the second step has a span for each', async () => {
+    await using flow = await started(
+      new Flow([
+        new FlowStep(Draw, { isolation, execArgv }),
+        new FlowStep(Detect, { isolation, execArgv }),
+      ]),
+    )
+    const failing = new TracedTask({ throws: true })
+    await rejection(flow.process(failing))
+    const task = await receiver.only('process TracedTask')
+    const [draw, detect] = [await receiver.only('step Draw'), await receiver.only('step Detect')]
+    for (const step of [draw, detect]) {
+      expect(step).toMatchObject({ traceId: task.traceId, parentSpanId: task.spanId })
+      expect(isWithin(step, task)).toBe(true)
+    }
+    expect([draw.status, detect.status]).toEqual([0, 2])
+    expect(failing.timings!.steps.map(({ step }) => step)).toEqual(['Draw', 'Detect'])
+  })
+
+  test('a call that is refused has no steps of one before', async () => {
+    const flow = await started(faces())
+    const task = await flow.process(new TracedTask())
+    for (const name of ['process TracedTask', 'step Detect', 'step Draw']) await receiver.only(name)
+    receiver.clear()
+    await flow.stop()
+    expect(await rejection(flow.process(task))).toMatchObject({ code: 'AQ_NOT_RUNNING' })
+    expect(await receiver.only('process TracedTask')).toMatchObject({ status: 2 })
+    await within('later', () => Promise.resolve())
+    await receiver.only('later')
+    expect(receiver.spans.filter(({ name }) => name.startsWith('step'))).toEqual([])
+  })
+
   test('so are deadlines and refusals; a cancellation is no error', async () => {
     await using gate = await Gate.close()
     await using flow = await started(

@@ -42,7 +42,8 @@ describeIsolations('a watched flow', (isolation) => {
       [2, 1],
     ])
     const { total, queue, batch, handle, transfer } = done.sample.latency!
-    expect(queue + batch + handle + transfer).toBeCloseTo(total, 1)
+    // Workers and callers look at the clock each for themselves: a few tasks may be off by a fraction of a millisecond.
+    expect(Math.abs(queue + batch + handle + transfer - total)).toBeLessThan(1)
   })
 
   test('shows the slowest tasks with where their time went', async () => {

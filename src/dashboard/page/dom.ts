@@ -98,7 +98,7 @@ export function table<Row>(
             ...columns.map((column, index) =>
               index === 0
                 ? h('th', { scope: 'row', class: classOf(column) }, column.cell(row))
-                : h('td', { class: classOf(column) }, column.cell(row)),
+                : h('td', { class: classOf(column), 'data-title': column.title }, column.cell(row)),
             ),
           ),
         ),

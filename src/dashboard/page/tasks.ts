@@ -12,7 +12,7 @@ export function drawTotals({ view }: Model): void {
     ['failed', 'Failed', 'a handler threw, or its worker died'],
     ['timedOut', 'Timed out', 'not done by their deadline'],
     ['cancelled', 'Cancelled', 'their callers gave up'],
-    ['rejected', 'Refused', 'too many were pending; not among the admitted'],
+    ['rejected', 'Refused', 'more came than could be done in time; not among the admitted'],
   ]
   replace(
     byId('totals'),

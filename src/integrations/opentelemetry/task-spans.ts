@@ -8,7 +8,13 @@ import {
   propagation,
   trace,
 } from '@opentelemetry/api'
-import { AqueductError, type BaseTask, type ProcessTrace, type StepTimings } from '../../index.ts'
+import {
+  AqueductError,
+  type BaseTask,
+  type ProcessTrace,
+  type StepTimings,
+  type TaskTimings,
+} from '../../index.ts'
 import { batchOf } from './task-context.ts'
 
 /** A span of a task that is on its way. */
@@ -21,6 +27,8 @@ interface Started {
   readonly now: number
   /** Whether the task carries the context. */
   readonly isCarried: boolean
+  /** Those of a call before, with which one that is refused leaves the task. */
+  readonly timingsBefore: TaskTimings | undefined
 }
 
 const outcomes: Readonly<Record<string, string>> = {
@@ -49,19 +57,26 @@ export function traceTasks(tracer: Tracer): () => void {
       task.traceContext = traceContext
       carriers.add(task)
     }
-    started.set(message, { span, context: own, at, now: performance.now(), isCarried })
+    const { timings: timingsBefore } = task
+    started.set(message, {
+      span,
+      context: own,
+      at,
+      now: performance.now(),
+      isCarried,
+      timingsBefore,
+    })
   }
   const end = (message: ProcessTrace): void => {
     const it = started.get(message)
     if (it === undefined) return // it began before anybody listened
     const task = message.task as BaseTask
     const { span } = it
-    if (message.error === undefined) {
-      span.setAttribute('aqueduct.outcome', 'completed')
-      for (const step of task.timings?.steps ?? []) addStep(tracer, it, task, step)
-    } else {
-      setError(span, message.error)
-    }
+    const { error } = message
+    if (error === undefined) span.setAttribute('aqueduct.outcome', 'completed')
+    else setError(span, error)
+    if (task.timings !== it.timingsBefore)
+      for (const step of task.timings?.steps ?? []) addStep(tracer, it, task, step, error)
     if (it.isCarried) {
       carriers.delete(task)
       delete task.traceContext
@@ -81,7 +96,13 @@ export function traceTasks(tracer: Tracer): () => void {
 }
 
 /** From when the task was in the step's queue until its batch was handled. */
-function addStep(tracer: Tracer, parent: Started, task: BaseTask, timings: StepTimings): void {
+function addStep(
+  tracer: Tracer,
+  parent: Started,
+  task: BaseTask,
+  timings: StepTimings,
+  error: Error | undefined,
+): void {
   const { step, startMs, queueMs, batchMs, handleMs, batchSize } = timings
   const startTime = parent.at + startMs
   const batch = batchOf(task, step)
@@ -100,17 +121,22 @@ function addStep(tracer: Tracer, parent: Started, task: BaseTask, timings: StepT
     },
     parent.context,
   )
+  if (error !== undefined && stepOf(error) === step) span.setStatus({ code: SpanStatusCode.ERROR })
   span.addEvent('claimed', startTime + queueMs)
   span.addEvent('handling', startTime + queueMs + batchMs)
   span.end(startTime + queueMs + batchMs + handleMs)
 }
 
+/** The step at which a task has failed. */
+const stepOf = (error: Error): string | undefined =>
+  'step' in error && typeof error.step === 'string' ? error.step : undefined
+
 function setError(span: Span, error: Error): void {
   const code = AqueductError.is(error) ? error.code : error.name
   const outcome = outcomes[code] ?? 'failed'
   span.setAttributes({ 'aqueduct.outcome': outcome, 'error.type': code })
-  if ('step' in error && typeof error.step === 'string')
-    span.setAttribute('aqueduct.step', error.step)
+  const step = stepOf(error)
+  if (step !== undefined) span.setAttribute('aqueduct.step', step)
   if (outcome === 'cancelled') return // what the caller wanted is no error
   span.recordException(error)
   span.setStatus({ code: SpanStatusCode.ERROR, message: error.message })
