@@ -86,7 +86,8 @@ export class FlowRun implements WatchedRun {
       diagnostics: plan.diagnostics,
       onSettled: (task, finished, timings) => {
         BaseTask.end(task as BaseTask, finished, timings, names)
-        if (finished !== undefined) slowTasks.offer(task as BaseTask, finished)
+        if (finished !== undefined && timings !== undefined)
+          slowTasks.offer(task as BaseTask, timings)
       },
     })
     this.#attachments = this.#makeAttachments(conditions)

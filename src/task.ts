@@ -67,8 +67,8 @@ export abstract class BaseTask implements Disposable {
   #inFlight = false
   #finished: Finished | undefined
   #shared: SharedFields | undefined
-  #recorded: RecordedTimings | undefined
-  #timings: TaskTimings | undefined
+  /** As they were recorded, until somebody asks. */
+  #timings: TaskTimings | RecordedTimings | undefined
   #stepNames: readonly string[] = []
   /** In a worker: with what it came into its handler's hands. */
   #batch: Batch | undefined
@@ -80,7 +80,9 @@ export abstract class BaseTask implements Disposable {
    * at a deadline.
    */
   get timings(): TaskTimings | undefined {
-    return (this.#timings ??= this.#recorded && this.#read(this.#recorded))
+    const timings = this.#timings
+    if (timings === undefined || 'totalMs' in timings) return timings
+    return (this.#timings = this.#read(timings))
   }
 
   #read(timings: RecordedTimings): TaskTimings {
@@ -338,8 +340,7 @@ export abstract class BaseTask implements Disposable {
     stepNames: readonly string[],
   ): void {
     task.#inFlight = false
-    task.#recorded = timings
-    task.#timings = undefined
+    task.#timings = timings
     task.#stepNames = stepNames
     // After a failure the fields are those of before, and so is the memory in which they lie.
     if (finished !== undefined) task.#finished = finished

@@ -439,24 +439,24 @@ export class Client {
     const outcome = this.#control.tasks.outcome(slot)
     let finished: Finished | undefined
     let error: Error | undefined
+    let timings: RecordedTimings | undefined
     try {
       if (outcome === OUTCOME_COMPLETED) {
-        finished = this.#outcomes.readResult(slot, generation, pending, now)
+        finished = this.#outcomes.readResult(slot, generation, pending.task)
+        timings = this.#outcomes.measure(slot, generation, pending, now)
       } else {
         error = this.#outcomes.readError(slot, generation, outcome, pending)
       }
     } catch (unreadable) {
       error = toError(unreadable)
     }
-    if (error === undefined) {
-      this.#slots.release(slot, generation)
-      this.#settle(pending, COMPLETED, undefined, finished, finished?.timings)
-      return
-    }
-    const timings = this.#outcomes.readTimings(slot, pending, now)
+    if (error !== undefined) timings = this.#outcomes.readTimings(slot, pending, now)
     this.#slots.release(slot, generation)
-    const counter = outcome === OUTCOME_TIMED_OUT ? TIMED_OUT : FAILED
-    this.#settle(pending, counter, error, undefined, timings)
+    if (error === undefined) this.#settle(pending, COMPLETED, undefined, finished, timings)
+    else {
+      const counter = outcome === OUTCOME_TIMED_OUT ? TIMED_OUT : FAILED
+      this.#settle(pending, counter, error, undefined, timings)
+    }
   }
 
   #onDeadline(pending: Pending): void {

@@ -31,8 +31,6 @@ export interface Finished {
   /** The leases in which its payloads lie. */
   readonly buffers: readonly ArrayBuffer[]
   readonly results: Results
-  /** Undefined when the flow keeps no metrics. */
-  readonly timings: RecordedTimings | undefined
 }
 
 /** Reads the outcome of a task out of a slot that is DONE. */
@@ -43,6 +41,7 @@ export class OutcomeReader {
   readonly #stepNames: readonly string[]
   readonly #deathCause: (number: number) => Error | undefined
   readonly #decoder = new FieldDecoder()
+  readonly #withoutBuffers: Finished
 
   constructor(
     control: Control,
@@ -53,24 +52,30 @@ export class OutcomeReader {
   ) {
     this.#control = control
     this.#results = results
+    this.#withoutBuffers = { buffers: [], results }
     this.#meter = meter
     this.#stepNames = stepNames
     this.#deathCause = deathCause
   }
 
-  /** Fills the caller's task in. `now` is when the client has found it. */
-  readResult(slot: number, generation: number, pending: Pending, now: number): Finished {
-    this.#decodeInto(pending.task, slot, generation)
-    const timings = this.#meter.isOn ? this.#measure(slot, generation, pending, now) : undefined
-    return { buffers: this.#results.takeOpened(), results: this.#results, timings }
+  /** Fills the caller's task in. */
+  readResult(slot: number, generation: number, task: object): Finished {
+    this.#decodeInto(task, slot, generation)
+    const buffers = this.#results.takeOpened()
+    return buffers.length === 0 ? this.#withoutBuffers : { buffers, results: this.#results }
   }
 
-  #measure(
+  /**
+   * Records where the time of a task went whose result has just been read. `now` is when the client has found it. Undefined
+   * when the flow keeps no metrics.
+   */
+  measure(
     slot: number,
     generation: number,
     { submittedAt, priority }: Pending,
     now: number,
-  ): RecordedTimings {
+  ): RecordedTimings | undefined {
+    if (!this.#meter.isOn) return undefined
     const { tasks } = this.#control
     const totalMs = now - submittedAt
     const returnMs = now - tasks.queuedAt(slot)
@@ -86,7 +91,9 @@ export class OutcomeReader {
 
   /** What is known of the way of a task that has failed; undefined when the flow keeps no metrics. */
   readTimings(slot: number, { submittedAt }: Pending, now: number): RecordedTimings | undefined {
-    return this.#meter.isOn ? this.#control.tasks.timings(slot, now - submittedAt) : undefined
+    if (!this.#meter.isOn) return undefined
+    const { tasks } = this.#control
+    return tasks.timings(slot, now - submittedAt, now, now - tasks.queuedAt(slot))
   }
 
   readError(slot: number, generation: number, outcome: number, pending: Pending): Error {

@@ -1,4 +1,4 @@
-import type { Finished } from '../client/outcome-reader.ts'
+import type { RecordedTimings } from '../transport/task-table.ts'
 import type { BaseTask, StepTimings } from '../task.ts'
 
 /** A task that took long, and where its time went. */
@@ -48,9 +48,7 @@ export class SlowTasks {
   }
 
   /** A task has been completed, and its timings have been put in it. */
-  offer(task: BaseTask, finished: Finished): void {
-    const { timings } = finished
-    if (timings === undefined) return
+  offer(task: BaseTask, timings: RecordedTimings): void {
     const [totalMs, endedAt, returnMs] = timings
     if (totalMs > this.#least || endedAt >= this.#until) this.#take(task, endedAt, returnMs)
   }

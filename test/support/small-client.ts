@@ -3,11 +3,13 @@ import type { Finished } from '../../src/client/outcome-reader.ts'
 import { libc } from '../../src/memory/libc.ts'
 import { createBell } from '../../src/transport/bells.ts'
 import type { Control } from '../../src/transport/control.ts'
+import type { RecordedTimings } from '../../src/transport/task-table.ts'
 
 /** What a task came to. `timesSettled` is 1 once it is over, and stays so. */
 export interface Outcome {
   timesSettled: number
   finished: Finished | undefined
+  timings: RecordedTimings | undefined
   error: unknown
 }
 
@@ -42,10 +44,11 @@ export class SmallClient {
       bell,
       conditions: stepNames.map(() => undefined),
       stepNames,
-      onSettled: (task, finished) => {
+      onSettled: (task, finished, timings) => {
         const outcome = this.outcomes.get(task)!
         outcome.timesSettled++
         outcome.finished = finished
+        outcome.timings = timings
       },
     })
   }
@@ -56,7 +59,12 @@ export class SmallClient {
     signal?: AbortSignal,
     priority = 0,
   ): Task {
-    const outcome: Outcome = { timesSettled: 0, finished: undefined, error: undefined }
+    const outcome: Outcome = {
+      timesSettled: 0,
+      finished: undefined,
+      timings: undefined,
+      error: undefined,
+    }
     this.outcomes.set(task, outcome)
     this.client.submit(task, 0, { timeout, priority, signal }).catch((error: unknown) => {
       outcome.error = error

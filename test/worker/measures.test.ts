@@ -113,9 +113,9 @@ test.each([
     handleMs: [1, handleMs],
     taskHandleMs: [1, handleMs],
   })
-  const { finished } = flow.outcomes.get(task)!
+  const { timings } = flow.outcomes.get(task)!
   const total = 3 + DECODE_MS + HANDLE
-  const [totalMs, , , ...steps] = finished!.timings!
+  const [totalMs, , , ...steps] = timings!
   expect([totalMs, ...steps.slice(0, 4)]).toEqual([total, 3, batchMs, handleMs, 1])
   flow.close()
 })
