@@ -166,7 +166,7 @@ describe.skipIf(!existsSync(executablePath))('the page of the dashboard', () => 
     expect(await textOf(page, '#readout')).toMatch(/^\d\d:\d\d:\d\d: done /)
     await page.keyboard.press('Tab')
     await page.keyboard.press('Enter') // the chart as a table
-    expect(await page.locator('#chart-throughput tbody tr').count()).toBeGreaterThan(0)
+    await page.locator('#chart-throughput tbody tr').first().waitFor() // it is drawn once it is open
     await page.locator('#pause').press('Space')
     await page.locator('#connection', { hasText: 'Live' }).waitFor()
   })
