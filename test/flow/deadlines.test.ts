@@ -12,7 +12,12 @@ test('without a timeout of its own a task has 5 seconds', async () => {
   flow.setTime(10)
   const classes = new Map([[WorkTask, 0]])
   const task = new WorkTask(0)
-  flow.outcomes.set(task, { timesSettled: 0, finished: undefined, error: undefined })
+  flow.outcomes.set(task, {
+    timesSettled: 0,
+    finished: undefined,
+    timings: undefined,
+    error: undefined,
+  })
   const late = rejection(processTask(flow, flow.client, 'running', classes, task, {}))
   flow.setTime(5_009)
   flow.client.tick()
