@@ -1,10 +1,11 @@
-// Everything that CI asks of a change, step by step. Goes on after a failure and ends with one line:
-// "N passed, N failed", where each test counts as one and each further step as one.
+// Everything that CI asks of a change, step by step. Goes on after a failure. What failed is told again at the end, since
+// CI keeps no more than that; the last line is "N passed, N failed", where each test counts as one and each further step.
 import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import type { TestReport } from './test-report.ts'
 
 const steps = [
   'build',
@@ -21,63 +22,76 @@ const steps = [
 /** A storm, the same one each time. How fast the flow is after it is printed: on a busy machine that proves nothing. */
 const storm = ['--seconds', '30', '--kills', '100', '--seed', '1', '--no-speed']
 
+/** How many lines of each kind are told again at the end. */
+const TOLD = 15
+
 interface Outcome {
   readonly passed: number
   readonly failed: number
-}
-
-/** The counts of vitest's JSON report. */
-interface Report {
-  readonly numPassedTests: number
-  readonly numFailedTests: number
+  /** What is told of it at the end; nothing where nothing failed. */
+  readonly told: readonly string[]
 }
 
 const seconds = (since: number): string => `${((performance.now() - since) / 1000).toFixed(1)} s`
 
-/** Runs a script of package.json; resolves with whether it succeeded. */
-async function run(script: string, args: string[], output: 'shown' | 'kept') {
+const indented = (line: string): string => `  ${line.slice(0, 300)}`
+
+/** Runs a script of package.json; `shown` is what is seen of its output meanwhile. */
+async function run(script: string, args: string[], shown: 'nothing' | 'all') {
   const child = spawn('npm', ['run', '--silent', script, '--', ...args], {
-    stdio: [
-      'ignore',
-      output === 'shown' ? 'inherit' : 'pipe',
-      output === 'shown' ? 'inherit' : 'pipe',
-    ],
+    stdio: ['ignore', shown === 'all' ? 'inherit' : 'pipe', 'pipe'],
     shell: process.platform === 'win32',
   })
   const closed = new Promise<boolean>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code) => resolve(code === 0))
   })
+  if (shown === 'all') child.stderr!.pipe(process.stderr, { end: false })
   const [out, error] = await Promise.all([
-    child.stdout ? text(child.stdout) : '',
-    child.stderr ? text(child.stderr) : '',
+    child.stdout === null ? '' : text(child.stdout),
+    text(child.stderr!),
   ])
-  return { succeeded: await closed, printed: out + error }
+  return { succeeded: await closed, printed: out + error, error }
 }
 
 async function runStep(script: string, args: string[] = []): Promise<Outcome> {
   const start = performance.now()
-  const { succeeded, printed } = await run(script, args, 'kept')
+  const { succeeded, printed } = await run(script, args, 'nothing')
   console.log(`${succeeded ? 'ok  ' : 'FAIL'} ${script} (${seconds(start)})`)
   if (!succeeded || args.length > 0) console.log(printed.trimEnd())
-  return succeeded ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
+  if (succeeded) return { passed: 1, failed: 0, told: [] }
+  const last = printed.trimEnd().split('\n').slice(-TOLD)
+  return { passed: 0, failed: 1, told: [`${script}:`, ...last.map(indented)] }
 }
+
+/** What a process said of its own death, as Node and V8 say it: reason and stack. */
+const lastWords = (printed: string): string[] =>
+  printed
+    .split('\n')
+    .filter((line) => /^# \S|FATAL ERROR|Assertion .* failed|^\s*\d+: 0x/.test(line))
+    .slice(0, TOLD)
 
 async function runTests(): Promise<Outcome> {
   const start = performance.now()
   const folder = await mkdtemp(join(tmpdir(), 'aqueduct-check-'))
   const file = join(folder, 'report.json')
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
-  const { succeeded } = await run('test', reporters, 'shown')
-  const report = await readFile(file, 'utf8').then(
-    (json): Report => JSON.parse(json),
-    (): Report => ({ numPassedTests: 0, numFailedTests: 0 }), // vitest itself fell over
+  process.env['TEST_REPORT'] = file
+  const reporters = ['--reporter=default', '--reporter=./scripts/test-report.ts']
+  const { succeeded, error } = await run('test', reporters, 'all')
+  const { passed, failures } = await readFile(file, 'utf8').then(
+    (json): TestReport => JSON.parse(json),
+    (): TestReport => ({ passed: 0, failures: ['vitest wrote no report'] }),
   )
   await rm(folder, { recursive: true })
   console.log(`${succeeded ? 'ok  ' : 'FAIL'} test (${seconds(start)})`)
-  // A file that does not load, an unhandled error: no test failed, and yet the suite did.
-  const failed = succeeded ? report.numFailedTests : Math.max(1, report.numFailedTests)
-  return { passed: report.numPassedTests, failed }
+  if (succeeded) return { passed, failed: 0, told: [] }
+  const told = failures.slice(0, TOLD)
+  if (failures.length > TOLD) told.push(`and ${failures.length - TOLD} more`)
+  return {
+    passed,
+    failed: Math.max(1, failures.length),
+    told: ['test:', ...told.map(indented), ...lastWords(error).map(indented)],
+  }
 }
 
 const outcomes: Outcome[] = []
@@ -88,5 +102,9 @@ for (const step of steps) {
 
 const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0)
 const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0)
+if (failed > 0) {
+  const told = outcomes.toReversed().flatMap((outcome) => outcome.told) // the tests, which come early, nearest to the end
+  console.log(['', 'What failed:', ...told].join('\n'))
+}
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
