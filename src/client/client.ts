@@ -83,10 +83,10 @@ export interface Tally {
 /** The clock is read once for so many completions that lie there together. */
 const COMPLETIONS_PER_LOOK_AT_CLOCK = 16
 /**
- * Then their callers go on, and may submit again: were everything collected first, the workers would have run out of work
- * meanwhile, and fallen asleep.
+ * A client that finds fewer in a turn of the event loop looks for more once their callers have gone on: a turn costs as
+ * much as a task.
  */
-const COMPLETIONS_PER_TURN = 16
+const COMPLETIONS_PER_TURN = 32
 /** How much of its timeout a task may be expected to take: no estimate is exact. */
 const SHARE_OF_TIMEOUT = 0.9
 /** While there are completions, nobody spins for them. */
@@ -120,6 +120,8 @@ export class Client {
   #onIdle: (() => void) | undefined
   #onBusy: (() => void) | undefined
   #polling = false
+  /** Completions that were found since the event loop turned. */
+  #foundInTurn = 0
   /** Flow time until which to look for completions; 0 for not at all. */
   #spinUntil = BUSY
   #closed = false
@@ -354,12 +356,17 @@ export class Client {
 
   readonly #onTurn = (): void => {
     if (this.#closed) return
-    if (this.#drain(COMPLETIONS_PER_TURN)) {
+    const found = this.#drain()
+    if (found > 0) {
       if (this.#spinUntil > 0) this.#spinner.hit()
       this.#spinUntil = BUSY
-      setImmediate(this.#onTurn)
-      return
+      this.#foundInTurn += found
+      if (this.#foundInTurn < COMPLETIONS_PER_TURN) {
+        queueMicrotask(this.#onTurn)
+        return
+      }
     }
+    this.#foundInTurn = 0
     if (this.#pending > 0) {
       const now = this.#control.clock.now()
       if (this.#spinUntil === BUSY) this.#spinUntil = this.#spinner.begin(now)
@@ -383,20 +390,20 @@ export class Client {
 
   #sleep(): void {
     this.#control.bells.arm(this.#control.actor)
-    const isBusy = this.#drain()
+    const found = this.#drain()
     // Who took the waiters off their lists before the bell was armed has rung in vain: now that they have asked again, with
     // the bell armed, they look once more.
     this.#retry()
-    if (isBusy) this.#poll()
+    if (found > 0) this.#poll()
   }
 
-  /** Collects what is done, all by default; true when there was something. */
-  #drain(most = Infinity): boolean {
+  /** Collects everything that is done; says how much that was. */
+  #drain(): number {
     const { tasks, completions, actor, clock } = this.#control
     const ring = completions[actor]!
     let found = 0
     let now = 0
-    for (let cell = ring.peek(); cell !== 0 && found < most; cell = ring.peek()) {
+    for (let cell = ring.peek(); cell !== 0; cell = ring.peek()) {
       ring.remove(cell)
       if (this.#meter.isOn && found % COMPLETIONS_PER_LOOK_AT_CLOCK === 0) now = clock.now()
       found++
@@ -411,7 +418,7 @@ export class Client {
     if (this.#pending > 0) recall(this.#control, this.#slots, this.#admission)
     // A completion makes room, and so may a claim while nobody rings because this client is awake.
     this.#retry()
-    return found > 0
+    return found
   }
 
   /** Gives room and memory to those that wait for it. Tasks and bodies wait for memory in one line. */
