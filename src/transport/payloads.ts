@@ -169,6 +169,7 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
 
   /** Ends every lease that was opened since the last call. */
   closeAll(): void {
+    if (this.#opened.length === 0) return // to empty an array that is empty takes longer than one would think
     for (const buffer of this.#opened) this.#control.leases.close(buffer)
     this.#opened.length = 0
   }

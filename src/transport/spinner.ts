@@ -1,5 +1,6 @@
 /** How fast the past fades: the weight of one more spin in the average. */
 const WEIGHT = 1 / 8
+/** How much longer a trial is than other spins. */
 const TRIAL = 4
 const FIRST_PAUSE = 4
 const LONGEST_PAUSE = 256
@@ -10,7 +11,8 @@ const LONGEST_PAUSE = 256
  * very core on which the work would be made, looking only takes the processor from others.
  *
  * What decides is whether spins have found work: an actor spins while at least half of the recent ones did. Once they
- * fail it goes to sleep at once, and tries again after 4, 8, … up to 256 idle times, until one succeeds.
+ * fail it goes to sleep at once, and tries again after 4, 8, … up to 256 idle times, until one succeeds. Such a trial is
+ * longer: where both sides have gone to sleep, what each waits for takes as long as the other needs to wake up.
  */
 export class Spinner {
   readonly #longest: number

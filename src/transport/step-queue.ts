@@ -189,6 +189,13 @@ export class StepQueue {
     Atomics.or(this.#words, this.#roomWaiters + (actor >>> 5), 1 << (actor & 31))
   }
 
+  /** Whether anybody waits for room. Asked first: how long the queue is lies in the cache line that its producers write. */
+  hasRoomWaiters(): boolean {
+    for (let index = 0; index < this.#roomWords; index++)
+      if (Atomics.load(this.#words, this.#roomWaiters + index) !== 0) return true
+    return false
+  }
+
   /** Whether so much room has come that those who wait for it should be woken: half of a class, so that they are woken seldom. */
   hasMuchRoom(): boolean {
     for (const ring of this.#rings) if (ring.length <= this.#shape.queueSize >>> 1) return true

@@ -64,7 +64,8 @@ export class Batcher {
         isClosed = tasks.deathsSeen(slot) > 0
       }
     }
-    if (claimed && queue.hasMuchRoom()) this.#control.wakeRoomWaiters(this.#step)
+    if (claimed && queue.hasRoomWaiters() && queue.hasMuchRoom())
+      this.#control.wakeRoomWaiters(this.#step)
     return isClosed || batch.length >= room
   }
 
@@ -83,18 +84,20 @@ export class Batcher {
   /** Starts every task of the batch; those that were withdrawn meanwhile drop out, the expired ones are settled. */
   start(batch: readonly Claim[], now: number = this.#control.clock.now()): Claim[] {
     const { tasks, actor } = this.#control
-    return batch.filter((claim) => {
+    const started: Claim[] = []
+    for (const claim of batch) {
       const { slot, generation } = claim
-      if (now > claim.claimedAt && tasks.deadline(slot) <= now) {
-        this.#options.expire(claim)
-        return false
-      }
-      return tasks.move(
-        slot,
-        stateWord(CLAIMED, actor, generation),
-        stateWord(RUNNING, actor, generation),
+      if (now > claim.claimedAt && tasks.deadline(slot) <= now) this.#options.expire(claim)
+      else if (
+        tasks.move(
+          slot,
+          stateWord(CLAIMED, actor, generation),
+          stateWord(RUNNING, actor, generation),
+        )
       )
-    })
+        started.push(claim)
+    }
+    return started
   }
 
   #dropWithdrawn(batch: Claim[]): void {
