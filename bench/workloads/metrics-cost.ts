@@ -1,5 +1,13 @@
-import { type Contender, Contenders, type Measure, duel, rowOf } from '../harness/contest.ts'
-import type { Outcome } from '../harness/report.ts'
+import {
+  type Contender,
+  Contenders,
+  type Figures,
+  type Measure,
+  rowOf,
+} from '../harness/contest.ts'
+import { alternatingPairs } from '../harness/pairs.ts'
+import { type Outcome, progress } from '../harness/report.ts'
+import { ratioOf } from '../harness/statistics.ts'
 import { QUEUE_SIZE, type Side } from '../harness/sum-sides.ts'
 import { Program } from '../harness/program.ts'
 import type { Opened, SumOrder } from '../programs/sum-orders.ts'
@@ -30,16 +38,48 @@ function side(name: string, metrics: boolean): Side {
   }
 }
 
-/** What a task costs with metrics on and with metrics off. */
+/**
+ * What a task costs with metrics on and with metrics off. The programs are started anew for each pair of the suite: how the
+ * compiler and the memory turn out for one of them makes a larger difference than the metrics.
+ */
 export async function metricsCost(pairs: number, seconds: number): Promise<Outcome> {
-  const sides = [side('aqueduct-ts, metrics on', true), side('aqueduct-ts, metrics off', false)]
-  await using contenders = await Contenders.start(sides, { workers: 1 })
-  const [on, off] = contenders.running
-  // Both have to be compiled before either counts.
-  for (const contender of [on!, off!]) await measure.measure(contender, seconds / SLICES)
-  const { ratio, ones, others } = await duel(measure, on!, off!, pairs * SLICES, seconds / SLICES)
-  return {
-    results: [rowOf(measure, on!.side, ones, 'pairs'), rowOf(measure, off!.side, others, 'pairs')],
-    ratios: { metrics: ratio },
+  const on = side('aqueduct-ts, metrics on', true)
+  const off = side('aqueduct-ts, metrics off', false)
+  const measured: { readonly ours: Figures; readonly theirs: Figures }[] = []
+  for (let start = 0; start < pairs; start++) {
+    await using contenders = await Contenders.start([on, off], { workers: 1 })
+    const [one, other] = contenders.running
+    const slice = seconds / SLICES
+    // Both have to be compiled before either counts.
+    for (const contender of [one!, other!]) await measure.measure(contender, slice)
+    const more = await alternatingPairs(
+      SLICES,
+      () => measure.measure(one!, slice),
+      () => measure.measure(other!, slice),
+    )
+    measured.push(...more)
+    progress(`metrics on and off: start ${start + 1} of ${pairs}`)
   }
+  const ratio = ratioOf(
+    measured.map(({ ours, theirs }) => ({
+      ours: ours['usPerTask']!,
+      theirs: theirs['usPerTask']!,
+    })),
+    `${on.name} over ${off.name}`,
+  )
+  const rows = [
+    rowOf(
+      measure,
+      on,
+      measured.map(({ ours }) => ours),
+      'pairs',
+    ),
+    rowOf(
+      measure,
+      off,
+      measured.map(({ theirs }) => theirs),
+      'pairs',
+    ),
+  ]
+  return { results: rows, ratios: { metrics: ratio } }
 }

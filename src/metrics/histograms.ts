@@ -33,9 +33,18 @@ export class Histograms {
     this.#record(histogram + 1, bucket, value, times)
   }
 
-  /** Records a number of bytes or tasks. */
-  recordWhole(histogram: number, value: number): void {
-    this.#record(histogram, bucketOfWhole(value), value, 1)
+  /** Records milliseconds, and a number of bytes or tasks in the next histogram: at once, since every task has both. */
+  recordMsAndWhole(histogram: number, ms: number, whole: number): void {
+    const cells = this.#cells
+    const value = ms > 0 ? ms : 0
+    const head = SUMS + histogram * HEAD
+    const buckets = this.#buckets + histogram * BUCKETS
+    cells[buckets + bucketOfMs(value)]! += 1
+    cells[head]! += 1
+    cells[head + 1]! += value
+    cells[buckets + BUCKETS + bucketOfWhole(whole)]! += 1
+    cells[head + HEAD]! += 1
+    cells[head + HEAD + 1]! += whole
   }
 
   #record(histogram: number, bucket: number, value: number, times: number): void {

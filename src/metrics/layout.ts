@@ -24,16 +24,16 @@ const CELLS_PER_LINE = 8
 
 // A worker's histograms; the edges that lead to its step follow.
 export const BATCH_MS = 0
-export const BATCH_TASKS = 1
+export const BATCH_TASKS = 1 // next to it: both are written at once, as are the next two
 export const HANDLE_MS = 2
-export const TASK_HANDLE_MS = 3 // next to it: both are written at once
+export const TASK_HANDLE_MS = 3
 const FIRST_EDGE = 4
 // A client's. The edges that lead to it follow.
 export const TOTAL_MS = 0
 
 // The histograms of an edge.
 export const TRANSFER_MS = 0
-export const TASK_BYTES = 1
+export const TASK_BYTES = 1 // next to it: both are written at once
 const EDGE_HISTOGRAMS = 2
 
 /** Where an edge to a step begins when the task comes from a client. */

@@ -2,11 +2,9 @@ import { BATCH_WAIT_MS, Counters } from './counters.ts'
 import { Histograms } from './histograms.ts'
 import {
   BATCH_MS,
-  BATCH_TASKS,
   FROM_CLIENT,
   HANDLE_MS,
   type MetricsShape,
-  TASK_BYTES,
   TOTAL_MS,
   TRANSFER_MS,
   edgeHistogram,
@@ -38,8 +36,7 @@ export class Meter {
     if (fromStep >= this.#steps || priority < 0 || priority >= this.#priorities) return
     const from = fromStep < 0 ? FROM_CLIENT : fromStep + 1
     const edge = edgeHistogram(this.#priorities, from, priority)
-    this.histograms.recordMs(edge + TRANSFER_MS, transferMs)
-    this.histograms.recordWhole(edge + TASK_BYTES, bytes)
+    this.histograms.recordMsAndWhole(edge + TRANSFER_MS, transferMs, bytes)
   }
 }
 
@@ -60,8 +57,7 @@ export class StepMeter extends Meter {
   /** A batch goes to the handler. The milliseconds count from its first task, so the wait for that one does not. */
   gathered(batchMs: number, tasks: number): void {
     if (!this.#isBatching) return
-    this.histograms.recordMs(BATCH_MS, batchMs)
-    this.histograms.recordWhole(BATCH_TASKS, tasks)
+    this.histograms.recordMsAndWhole(BATCH_MS, batchMs, tasks)
   }
 
   /** The handler has returned: once for the batch, and once for each of its tasks, which waited so long for it in all. */

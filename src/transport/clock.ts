@@ -33,6 +33,9 @@ function offsetOfPerformance(): number {
   return offset
 }
 
+/** The global is a getter, which costs a third of a reading. */
+const sinceStart = performance.now.bind(performance)
+
 export class MonotonicClock implements Clock {
   readonly #offset: number
 
@@ -41,7 +44,7 @@ export class MonotonicClock implements Clock {
   }
 
   now(): number {
-    return performance.now() + this.#offset
+    return sinceStart() + this.#offset
   }
 }
 
