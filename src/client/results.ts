@@ -45,7 +45,12 @@ export class Results implements PayloadOpener, PayloadPlacer {
    * Begins to place the payloads of a task, with the memory that may be in use at `stage`; `mayAllocate` is asked before any
    * is taken, and false when somebody else has waited longer for it.
    */
-  begin(slot: number, generation: number, stage: number, mayAllocate = always): void {
+  begin(
+    slot: number,
+    generation: number,
+    stage: number,
+    mayAllocate: () => boolean = always,
+  ): void {
     this.#slot = slot
     if (this.#lent.length > 0) this.#lent = []
     this.#mayAllocate = mayAllocate
