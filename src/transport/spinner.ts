@@ -1,7 +1,5 @@
 /** How fast the past fades: the weight of one more spin in the average. */
 const WEIGHT = 1 / 8
-/** How much longer a trial is than other spins. */
-const TRIAL = 4
 const FIRST_PAUSE = 4
 const LONGEST_PAUSE = 256
 
@@ -11,8 +9,7 @@ const LONGEST_PAUSE = 256
  * very core on which the work would be made, looking only takes the processor from others.
  *
  * What decides is whether spins have found work: an actor spins while at least half of the recent ones did. Once they
- * fail it goes to sleep at once, and tries again after 4, 8, … up to 256 idle times, until one succeeds. Such a trial is
- * longer: where both sides have gone to sleep, what each waits for takes as long as the other needs to wake up.
+ * fail it goes to sleep at once, and tries again after 4, 8, … up to 256 idle times, until one succeeds.
  */
 export class Spinner {
   readonly #longest: number
@@ -31,7 +28,7 @@ export class Spinner {
     if (this.#success >= 0.5) return now + this.#longest
     if (++this.#skipped < this.#pause) return 0
     this.#skipped = 0
-    return now + TRIAL * this.#longest
+    return now + this.#longest
   }
 
   /** Says that work came while the actor was looking. */
