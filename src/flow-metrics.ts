@@ -114,8 +114,9 @@ export function readFlowMetrics(control: Control | undefined, facts: FlowFacts):
       taskHandleMs: sumOf(meters, batchSize > 1 ? TASK_HANDLE_MS : HANDLE_MS).histogram('ms'),
     })),
     edges: [
-      ...steps.flatMap(({ meters }, step) => edgesTo(step, meters, step, control)),
-      ...edgesTo('client', clients, steps.length, control),
+      ...steps.flatMap(({ meters }, step) => edgesTo(step, meters, () => meters, step, control)),
+      // What goes to a client is weighed by the worker that finished it.
+      ...edgesTo('client', clients, (from) => steps[from]?.meters ?? [], steps.length, control),
     ],
     finished: finishedTasks(control, nobody),
     workers,
@@ -149,6 +150,7 @@ function sumOf(meters: readonly Meter[], histogram: number): HistogramSum {
 function edgesTo(
   to: EdgeEnd,
   meters: readonly Meter[],
+  weighedBy: (from: number) => readonly Meter[],
   sources: number,
   control: Control | undefined,
 ): EdgeMetrics[] {
@@ -164,7 +166,7 @@ function edgesTo(
         to,
         priority,
         transferMs: transfer.histogram('ms'),
-        taskBytes: sumOf(meters, edge + TASK_BYTES).histogram('bytes'),
+        taskBytes: sumOf(weighedBy(from - 1), edge + TASK_BYTES).histogram('bytes'),
       })
     }
   }

@@ -84,11 +84,9 @@ export class FlowRun implements WatchedRun {
       onBell: () => this.supervisor.onBell(),
       deathCause: (number) => this.supervisor.deathCause(number),
       diagnostics: plan.diagnostics,
-      onSettled: (task, finished, timings) => {
-        BaseTask.end(task as BaseTask, finished, timings, names)
-        if (finished !== undefined && timings !== undefined)
-          slowTasks.offer(task as BaseTask, timings)
-      },
+      onSettled: (task, finished, timings) =>
+        BaseTask.end(task as BaseTask, finished, timings, names),
+      slowTasks,
     })
     this.#attachments = this.#makeAttachments(conditions)
   }

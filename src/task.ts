@@ -87,7 +87,7 @@ export abstract class BaseTask implements Disposable {
 
   #read(timings: RecordedTimings): TaskTimings {
     const steps: StepTimings[] = []
-    const [totalMs, , , ...recorded] = timings
+    const [totalMs, ...recorded] = timings
     this.#stepNames.forEach((step, index) => {
       const [queueMs, batchMs, handleMs, batchSize, startMs] = recorded.slice(index * 5) as Recorded
       if (batchSize === 0) return

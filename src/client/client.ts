@@ -61,6 +61,14 @@ export interface ClientOptions {
     finished: Finished | undefined,
     timings: RecordedTimings | undefined,
   ) => void
+  /** Who is shown the completed tasks that a flow with metrics has, once they are settled. */
+  readonly slowTasks?: TaskWatcher
+}
+
+/** Who looks at how long tasks have taken. */
+interface TaskWatcher {
+  /** `endedAt` is flow time, `returnMs` how long the task was on its way from the worker that finished it. */
+  offer(task: object, totalMs: number, endedAt: number, returnMs: number): void
 }
 
 /** Who is told that tasks or bodies have begun to wait for memory, or have ceased to. */
@@ -152,7 +160,6 @@ export class Client {
     this.#outcomes = new OutcomeReader(
       control,
       this.#results,
-      this.#meter,
       options.stepNames,
       options.deathCause ?? (() => undefined),
     )
@@ -238,7 +245,7 @@ export class Client {
     }
     if (firstStep < 0) {
       this.#counters.add(COMPLETED, 1)
-      if (this.#meter.isOn) this.#meter.completed(0)
+      if (this.#meter.isOn) this.#meter.completedAtOnce()
       this.#options.onSettled(task, undefined, undefined)
       return Promise.resolve(task)
     }
@@ -443,27 +450,51 @@ export class Client {
       this.#slots.release(slot, generation)
       return
     }
-    const outcome = this.#control.tasks.outcome(slot)
-    let finished: Finished | undefined
-    let error: Error | undefined
-    let timings: RecordedTimings | undefined
+    const { tasks } = this.#control
+    if (tasks.outcome(slot) !== OUTCOME_COMPLETED) {
+      this.#collectFailure(pending, slot, generation, now)
+      return
+    }
+    let finished: Finished
     try {
-      if (outcome === OUTCOME_COMPLETED) {
-        finished = this.#outcomes.readResult(slot, generation, pending.task)
-        timings = this.#outcomes.measure(slot, generation, pending, now)
-      } else {
-        error = this.#outcomes.readError(slot, generation, outcome, pending)
-      }
+      finished = this.#outcomes.readResult(slot, generation, pending.task)
     } catch (unreadable) {
-      error = toError(unreadable)
+      this.#collectFailure(pending, slot, generation, now, toError(unreadable))
+      return
     }
-    if (error !== undefined) timings = this.#outcomes.readTimings(slot, pending, now)
+    if (!this.#meter.isOn) {
+      this.#slots.release(slot, generation)
+      this.#settle(pending, COMPLETED, undefined, finished)
+      return
+    }
+    const totalMs = now - pending.submittedAt
+    const returnMs = now - tasks.queuedAt(slot)
+    this.#meter.completed(tasks.detail(slot), pending.priority, totalMs, returnMs)
+    const timings = tasks.timings(slot, totalMs)
     this.#slots.release(slot, generation)
-    if (error === undefined) this.#settle(pending, COMPLETED, undefined, finished, timings)
-    else {
-      const counter = outcome === OUTCOME_TIMED_OUT ? TIMED_OUT : FAILED
-      this.#settle(pending, counter, error, undefined, timings)
+    this.#settle(pending, COMPLETED, undefined, finished, timings)
+    this.#options.slowTasks?.offer(pending.task, totalMs, now, returnMs)
+  }
+
+  #collectFailure(
+    pending: Pending,
+    slot: number,
+    generation: number,
+    now: number,
+    unreadable?: Error,
+  ): void {
+    const { tasks } = this.#control
+    const outcome = tasks.outcome(slot)
+    let error = unreadable
+    try {
+      error ??= this.#outcomes.readError(slot, generation, outcome, pending)
+    } catch (unreadableError) {
+      error = toError(unreadableError)
     }
+    const timings = this.#meter.isOn ? tasks.timings(slot, now - pending.submittedAt) : undefined
+    this.#slots.release(slot, generation)
+    const counter = outcome === OUTCOME_TIMED_OUT ? TIMED_OUT : FAILED
+    this.#settle(pending, counter, error, undefined, timings)
   }
 
   #onDeadline(pending: Pending): void {

@@ -12,7 +12,6 @@ import {
   WorkerDiedError,
   type WrittenInput,
 } from '../errors.ts'
-import type { ClientMeter } from '../metrics/meters.ts'
 import { FieldDecoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { readFields } from '../transport/fields.ts'
@@ -21,7 +20,6 @@ import {
   OUTCOME_POISONED,
   OUTCOME_TIMED_OUT,
   OUTCOME_WORKER_DIED,
-  type RecordedTimings,
 } from '../transport/task-table.ts'
 import type { Pending } from './pending.ts'
 import type { Results } from './results.ts'
@@ -37,7 +35,6 @@ export interface Finished {
 export class OutcomeReader {
   readonly #control: Control
   readonly #results: Results
-  readonly #meter: ClientMeter
   readonly #stepNames: readonly string[]
   readonly #deathCause: (number: number) => Error | undefined
   readonly #decoder = new FieldDecoder()
@@ -46,14 +43,12 @@ export class OutcomeReader {
   constructor(
     control: Control,
     results: Results,
-    meter: ClientMeter,
     stepNames: readonly string[],
     deathCause: (number: number) => Error | undefined,
   ) {
     this.#control = control
     this.#results = results
     this.#withoutBuffers = { buffers: [], results }
-    this.#meter = meter
     this.#stepNames = stepNames
     this.#deathCause = deathCause
   }
@@ -63,37 +58,6 @@ export class OutcomeReader {
     this.#decodeInto(task, slot, generation)
     const buffers = this.#results.takeOpened()
     return buffers.length === 0 ? this.#withoutBuffers : { buffers, results: this.#results }
-  }
-
-  /**
-   * Records where the time of a task went whose result has just been read. `now` is when the client has found it. Undefined
-   * when the flow keeps no metrics.
-   */
-  measure(
-    slot: number,
-    generation: number,
-    { submittedAt, priority }: Pending,
-    now: number,
-  ): RecordedTimings | undefined {
-    if (!this.#meter.isOn) return undefined
-    const { tasks } = this.#control
-    const totalMs = now - submittedAt
-    const returnMs = now - tasks.queuedAt(slot)
-    this.#meter.arrived(
-      tasks.detail(slot),
-      priority,
-      returnMs,
-      tasks.fieldsLength(slot, generation) + this.#results.openedBytes,
-    )
-    this.#meter.completed(totalMs)
-    return tasks.timings(slot, totalMs, now, returnMs)
-  }
-
-  /** What is known of the way of a task that has failed; undefined when the flow keeps no metrics. */
-  readTimings(slot: number, { submittedAt }: Pending, now: number): RecordedTimings | undefined {
-    if (!this.#meter.isOn) return undefined
-    const { tasks } = this.#control
-    return tasks.timings(slot, now - submittedAt, now, now - tasks.queuedAt(slot))
   }
 
   readError(slot: number, generation: number, outcome: number, pending: Pending): Error {

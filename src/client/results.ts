@@ -25,7 +25,6 @@ export class Results implements PayloadOpener, PayloadPlacer {
   })
   #lent: number[] = []
   #opened: ArrayBuffer[] = []
-  #openedBytes = 0
   #slot = 0
   #mayAllocate = always
   #onEmpty: (() => void) | undefined
@@ -128,12 +127,6 @@ export class Results implements PayloadOpener, PayloadPlacer {
   beginOpening(slot: number): void {
     this.#slot = slot
     this.#opened = []
-    this.#openedBytes = 0
-  }
-
-  /** Bytes of the payloads that were opened since {@link beginOpening}. */
-  get openedBytes(): number {
-    return this.#openedBytes
   }
 
   /** The leases opened since {@link beginOpening}. */
@@ -149,7 +142,6 @@ export class Results implements PayloadOpener, PayloadPlacer {
     length: number,
   ): { readonly buffer: ArrayBuffer; readonly byteOffset: number } {
     const { leases } = this.#control
-    this.#openedBytes += length
     if (!canSeal) {
       // Without a guard against being moved away, a lease could outlive its block: the program gets a copy.
       const copy = leases.withBytes(block, offset, length, (bytes) => bytes.slice().buffer)

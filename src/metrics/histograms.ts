@@ -22,45 +22,36 @@ export class Histograms {
   /** Records milliseconds. What the clocks of two processes make negative counts as 0. */
   recordMs(histogram: number, ms: number): void {
     const value = ms > 0 ? ms : 0
-    this.#record(histogram, bucketOfMs(value), value, 1)
+    this.#record(histogram, bucketOfMs(value), value)
   }
 
-  /** Records the same milliseconds in a histogram, and so many times in the next. */
-  recordMsTwice(histogram: number, ms: number, times: number): void {
-    const value = ms > 0 ? ms : 0
-    const bucket = bucketOfMs(value)
-    this.#record(histogram, bucket, value, 1)
-    this.#record(histogram + 1, bucket, value, times)
+  /** Records a number of bytes or tasks. */
+  recordWhole(histogram: number, whole: number): void {
+    this.#record(histogram, bucketOfWhole(whole), whole)
   }
 
-  /** Records milliseconds, and a number of bytes or tasks in the next histogram: at once, since every task has both. */
-  recordMsAndWhole(histogram: number, ms: number, whole: number): void {
-    const cells = this.#cells
+  /** Records the same milliseconds so many times. */
+  recordMsTimes(histogram: number, ms: number, times: number): void {
     const value = ms > 0 ? ms : 0
     const head = SUMS + histogram * HEAD
-    const buckets = this.#buckets + histogram * BUCKETS
-    cells[buckets + bucketOfMs(value)]! += 1
-    cells[head]! += 1
+    this.#cells[this.#buckets + histogram * BUCKETS + bucketOfMs(value)]! += times
+    this.#cells[head] = 1
+    this.#cells[head + 1]! += value * times
+  }
+
+  #record(histogram: number, bucket: number, value: number): void {
+    const cells = this.#cells
+    const head = SUMS + histogram * HEAD
+    cells[this.#buckets + histogram * BUCKETS + bucket]! += 1
+    cells[head] = 1
     cells[head + 1]! += value
-    cells[buckets + BUCKETS + bucketOfWhole(whole)]! += 1
-    cells[head + HEAD]! += 1
-    cells[head + HEAD + 1]! += whole
-  }
-
-  #record(histogram: number, bucket: number, value: number, times: number): void {
-    const cells = this.#cells
-    const head = SUMS + histogram * HEAD
-    cells[this.#buckets + histogram * BUCKETS + bucket]! += times
-    cells[head]! += times
-    cells[head + 1]! += value * times
   }
 
   /** Adds what a histogram holds to `into`. Does not touch the buckets of one that is empty. */
   addTo(histogram: number, into: HistogramSum): void {
     const cells = this.#cells
     const head = SUMS + histogram * HEAD
-    const count = cells[head]!
-    if (count === 0) return
+    if (cells[head] === 0) return
     const buckets = this.#buckets + histogram * BUCKETS
     into.add(cells.subarray(buckets, buckets + BUCKETS), cells[head + 1]!)
   }

@@ -12,7 +12,7 @@ export interface MetricsShape {
  * All cells are float64: exact for counts and sums up to 2^53. An actor's cells, which it alone writes, with plain
  * stores, are
  *
- *   sums │ count and sum of each histogram │ buckets of each histogram
+ *   sums │ of each histogram whether it holds anything, and its sum │ buckets of each histogram
  *
  * Anybody may read them at any time. A reader may see a value in the one and not yet in the other, and a writer's death
  * in between leaves it so: a difference of one. Buckets lie apart from the rest, so that those of a histogram that
@@ -24,7 +24,7 @@ const CELLS_PER_LINE = 8
 
 // A worker's histograms; the edges that lead to its step follow.
 export const BATCH_MS = 0
-export const BATCH_TASKS = 1 // next to it: both are written at once, as are the next two
+export const BATCH_TASKS = 1
 export const HANDLE_MS = 2
 export const TASK_HANDLE_MS = 3
 const FIRST_EDGE = 4
@@ -33,7 +33,7 @@ export const TOTAL_MS = 0
 
 // The histograms of an edge.
 export const TRANSFER_MS = 0
-export const TASK_BYTES = 1 // next to it: both are written at once
+export const TASK_BYTES = 1
 const EDGE_HISTOGRAMS = 2
 
 /** Where an edge to a step begins when the task comes from a client. */

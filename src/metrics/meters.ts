@@ -2,9 +2,12 @@ import { BATCH_WAIT_MS, Counters } from './counters.ts'
 import { Histograms } from './histograms.ts'
 import {
   BATCH_MS,
+  BATCH_TASKS,
   FROM_CLIENT,
   HANDLE_MS,
   type MetricsShape,
+  TASK_BYTES,
+  TASK_HANDLE_MS,
   TOTAL_MS,
   TRANSFER_MS,
   edgeHistogram,
@@ -29,14 +32,12 @@ export class Meter {
   }
 
   /**
-   * A task has come from a step, or from a client when that is below 0. Its priority and the step come from shared
-   * memory: what cannot be is not recorded.
+   * The first histogram of the edge from a step, or from a client when that is below 0. Below 0 where there is none: both
+   * come from shared memory, and what cannot be is not recorded.
    */
-  arrived(fromStep: number, priority: number, transferMs: number, bytes: number): void {
-    if (fromStep >= this.#steps || priority < 0 || priority >= this.#priorities) return
-    const from = fromStep < 0 ? FROM_CLIENT : fromStep + 1
-    const edge = edgeHistogram(this.#priorities, from, priority)
-    this.histograms.recordMsAndWhole(edge + TRANSFER_MS, transferMs, bytes)
+  protected edgeFrom(step: number, priority: number): number {
+    if (step >= this.#steps || priority < 0 || priority >= this.#priorities) return -1
+    return edgeHistogram(this.#priorities, step < 0 ? FROM_CLIENT : step + 1, priority)
   }
 }
 
@@ -54,24 +55,47 @@ export class StepMeter extends Meter {
     if (this.isOn) this.counters.add(sum, amount)
   }
 
+  /** A task has come from a step, or from a client when that is below 0. */
+  arrived(fromStep: number, priority: number, transferMs: number, bytes: number): void {
+    const edge = this.edgeFrom(fromStep, priority)
+    if (edge < 0) return
+    this.histograms.recordMs(edge + TRANSFER_MS, transferMs)
+    this.histograms.recordWhole(edge + TASK_BYTES, bytes)
+  }
+
   /** A batch goes to the handler. The milliseconds count from its first task, so the wait for that one does not. */
   gathered(batchMs: number, tasks: number): void {
     if (!this.#isBatching) return
-    this.histograms.recordMsAndWhole(BATCH_MS, batchMs, tasks)
+    this.histograms.recordMs(BATCH_MS, batchMs)
+    this.histograms.recordWhole(BATCH_TASKS, tasks)
   }
 
   /** The handler has returned: once for the batch, and once for each of its tasks, which waited so long for it in all. */
   handled(handleMs: number, tasks: number, waitedMs: number): void {
     this.counters.add(BATCH_WAIT_MS, waitedMs)
-    if (this.#isBatching) this.histograms.recordMsTwice(HANDLE_MS, handleMs, tasks)
-    else this.histograms.recordMs(HANDLE_MS, handleMs)
+    this.histograms.recordMs(HANDLE_MS, handleMs)
+    if (this.#isBatching) this.histograms.recordMsTimes(TASK_HANDLE_MS, handleMs, tasks)
+  }
+
+  /** A task goes from this worker's step to its client. */
+  finished(step: number, priority: number, bytes: number): void {
+    if (!this.isOn) return
+    const edge = this.edgeFrom(step, priority)
+    if (edge >= 0) this.histograms.recordWhole(edge + TASK_BYTES, bytes)
   }
 }
 
 /** What a client measures. */
 export class ClientMeter extends Meter {
-  /** A task is complete. */
-  completed(totalMs: number): void {
+  /** A task is complete: `fromStep` has finished it, and the worker there has recorded its bytes. */
+  completed(fromStep: number, priority: number, totalMs: number, returnMs: number): void {
     this.histograms.recordMs(TOTAL_MS, totalMs)
+    const edge = this.edgeFrom(fromStep, priority)
+    if (edge >= 0) this.histograms.recordMs(edge + TRANSFER_MS, returnMs)
+  }
+
+  /** A task is complete that no step wanted. */
+  completedAtOnce(): void {
+    this.histograms.recordMs(TOTAL_MS, 0)
   }
 }

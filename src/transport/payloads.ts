@@ -26,6 +26,7 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
   #generation = 0
   #stage = 0
   #openedBytes = 0
+  #placedBytes = 0
   #placedPages = 0
   #missingPages = 0
   #mostInUse = 0
@@ -40,7 +41,7 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
     this.#slot = slot
     this.#generation = generation
     this.#stage = stage
-    this.#openedBytes = this.#placedPages = 0
+    this.#openedBytes = this.#placedBytes = this.#placedPages = 0
   }
 
   place(value: ArrayBuffer | ArrayBufferView): PayloadReference | undefined {
@@ -52,6 +53,7 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
     if (range !== undefined && range.slot === this.#slot) {
       if (blocks.ownerOf(range.block) === ownedBySlot(this.#slot))
         blocks.mark(range.block, this.#generation)
+      this.#placedBytes += length
       return { block: range.block, offset: range.offset + byteOffset, length }
     }
     if (range !== undefined && !this.#isHeld(range.slot))
@@ -60,6 +62,7 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
     leases.withBytes(block, 0, length, (bytes) => {
       bytes.set(new Uint8Array(buffer as ArrayBuffer, byteOffset, length))
     })
+    this.#placedBytes += length
     return { block, offset: 0, length }
   }
 
@@ -99,6 +102,11 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
   /** Pages that may be in use for that task to get them. */
   get mostInUse(): number {
     return this.#mostInUse
+  }
+
+  /** Bytes of the payloads that are in their place since {@link begin}, copied there or not. */
+  get placedBytes(): number {
+    return this.#placedBytes
   }
 
   /** Pages that were placed since {@link begin}. */

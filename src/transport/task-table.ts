@@ -78,23 +78,17 @@ const TIMINGS = 20 // past a spare word
 const TARGET_BITS = 16
 
 /**
- * Words of timing per step: milliseconds in the queue, in the forming batch and in the handler (float32), batch size, and
- * milliseconds from admission until it was in the queue (float32).
+ * Words of timing per step, all float32: milliseconds in the queue, in the forming batch and in the handler, batch size, and
+ * milliseconds from admission until it was in the queue.
  */
 const TIMING_WORDS = 5
 
 /**
- * Where the time of a task went: its milliseconds in all; the flow time at which its client found it, and milliseconds from
- * when a worker had finished it until then; then for each step those in the queue, in the forming batch and in the handler,
- * the tasks of its batch, 0 where the task skipped the step, and those from admission until it was in the queue. One array of
- * numbers, since every task has one.
+ * Where the time of a task went: its milliseconds in all; then for each step those in the queue, in the forming batch and in
+ * the handler, the tasks of its batch, 0 where the task skipped the step, and those from admission until it was in the queue.
+ * One array of numbers, since every task has one.
  */
-export type RecordedTimings = readonly [
-  totalMs: number,
-  endedAt: number,
-  returnMs: number,
-  ...steps: number[],
-]
+export type RecordedTimings = readonly [totalMs: number, ...steps: number[]]
 
 export interface SlotGeometry {
   readonly slots: number
@@ -297,30 +291,25 @@ export class TaskTable {
     this.#floats[at] = queueMs
     this.#floats[at + 1] = batchMs
     this.#floats[at + 2] = handleMs
-    this.#words[at + 3] = batchSize
+    this.#floats[at + 3] = batchSize
     this.#floats[at + 4] = this.queuedAt(slot) - this.admittedAt(slot)
   }
 
   /** What was recorded at the steps. */
-  timings(slot: number, totalMs: number, endedAt: number, returnMs: number): RecordedTimings {
+  timings(slot: number, totalMs: number): RecordedTimings {
     const floats = this.#floats
-    const words = this.#words
-    let at = this.#at(slot) + TIMINGS
+    const at = this.#at(slot) + TIMINGS
     // The first step's with the rest: an array that grows takes a place for twenty numbers at once.
-    const timings: [number, number, number, ...number[]] = [
+    const timings: [number, ...number[]] = [
       totalMs,
-      endedAt,
-      returnMs,
       floats[at]!,
       floats[at + 1]!,
       floats[at + 2]!,
-      words[at + 3]!,
+      floats[at + 3]!,
       floats[at + 4]!,
     ]
-    for (let step = 1; step < this.geometry.steps; step++) {
-      at += TIMING_WORDS
-      timings.push(floats[at]!, floats[at + 1]!, floats[at + 2]!, words[at + 3]!, floats[at + 4]!)
-    }
+    const end = at + this.geometry.steps * TIMING_WORDS
+    for (let cell = at + TIMING_WORDS; cell < end; cell++) timings.push(floats[cell]!)
     return timings
   }
 

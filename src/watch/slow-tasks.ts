@@ -1,4 +1,3 @@
-import type { RecordedTimings } from '../transport/task-table.ts'
 import type { BaseTask, StepTimings } from '../task.ts'
 
 /** A task that took long, and where its time went. */
@@ -48,9 +47,9 @@ export class SlowTasks {
   }
 
   /** A task has been completed, and its timings have been put in it. */
-  offer(task: BaseTask, timings: RecordedTimings): void {
-    const [totalMs, endedAt, returnMs] = timings
-    if (totalMs > this.#least || endedAt >= this.#until) this.#take(task, endedAt, returnMs)
+  offer(task: object, totalMs: number, endedAt: number, returnMs: number): void {
+    if (totalMs > this.#least || endedAt >= this.#until)
+      this.#take(task as BaseTask, endedAt, returnMs)
   }
 
   /** The slowest, the slowest first. `now` is flow time. */

@@ -1,4 +1,5 @@
 import { OutOfMemoryError } from '../errors.ts'
+import type { StepMeter } from '../metrics/meters.ts'
 import type { FieldEncoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { writeFields } from '../transport/fields.ts'
@@ -37,6 +38,7 @@ export class Delivery {
   /** Milliseconds. */
   readonly #spin: number
   readonly #log: FailureLog
+  readonly #meter: StepMeter
   /** Clients and steps to wake once the batch is through. */
   readonly #toRing: boolean[]
   readonly #toWake: boolean[]
@@ -55,6 +57,7 @@ export class Delivery {
     sleeper: Sleeper,
     spin: number,
     log: FailureLog,
+    meter: StepMeter,
   ) {
     this.#control = control
     this.#toRing = control.completions.map(() => false)
@@ -66,6 +69,7 @@ export class Delivery {
     this.#sleeper = sleeper
     this.#spin = spin
     this.#log = log
+    this.#meter = meter
   }
 
   /** Hands over every handled task. Returns a promise only when it has to wait for room or memory. */
@@ -233,6 +237,8 @@ export class Delivery {
       return undefined
     }
     if (next === OUTPUT) {
+      const bytes = tasks.fieldsLength(slot, generation) + this.#payloads.placedBytes
+      this.#meter.finished(this.#step, tasks.priority(slot), bytes)
       tasks.setDone(slot, now)
       this.#finish(claim, OUTCOME_COMPLETED)
       return undefined

@@ -71,6 +71,7 @@ export class StepLoop {
       sleeper,
       options.spin,
       options.log,
+      meter,
     )
     this.#runner = new BatchRunner(
       control,

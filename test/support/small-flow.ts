@@ -1,4 +1,5 @@
 import { PAGE_BYTES } from '../../src/memory/geometry.ts'
+import { StepMeter } from '../../src/metrics/meters.ts'
 import { FlowMemory } from '../../src/runtime/memory-files.ts'
 import type { Inquest } from '../../src/runtime/inquest.ts'
 import { recoverWorker } from '../../src/runtime/recovery.ts'
@@ -170,6 +171,12 @@ export class SmallWorker {
       neverSleeps,
       0,
       { handler: 'SmallWorker', worker, pid: process.pid, taskFailed: () => undefined },
+      new StepMeter(
+        this.control.words,
+        this.control.metricsStart(this.control.actor),
+        this.control.shape,
+        batchSize,
+      ),
     )
     this.batcher = new Batcher(this.control, {
       step,
