@@ -467,13 +467,19 @@ export class Client {
       this.#settle(pending, COMPLETED, undefined, finished)
       return
     }
-    const totalMs = now - pending.submittedAt
-    const returnMs = now - tasks.queuedAt(slot)
-    this.#meter.completed(tasks.detail(slot), pending.priority, totalMs, returnMs)
-    const timings = tasks.timings(slot, totalMs)
+    const timings = this.#measure(pending, slot, now)
+    const doneAt = tasks.queuedAt(slot)
     this.#slots.release(slot, generation)
     this.#settle(pending, COMPLETED, undefined, finished, timings)
-    this.#options.slowTasks?.offer(pending.task, totalMs, now, returnMs)
+    this.#options.slowTasks?.offer(pending.task, now - pending.submittedAt, now, now - doneAt)
+  }
+
+  /** Records where the time of a completed task went. */
+  #measure({ submittedAt, priority }: Pending, slot: number, now: number): RecordedTimings {
+    const { tasks } = this.#control
+    const totalMs = now - submittedAt
+    this.#meter.completed(tasks.detail(slot), priority, totalMs, now - tasks.queuedAt(slot))
+    return tasks.timings(slot, totalMs)
   }
 
   #collectFailure(
