@@ -538,7 +538,10 @@ export class Client {
     this.#options.onSettled(pending.task, finished, timings)
     if (error === undefined) pending.resolve(pending.task)
     else pending.reject(error)
-    if (this.#pending > 0) return
+    if (this.#pending === 0) this.#rest()
+  }
+
+  #rest(): void {
     this.#relief.idle(performance.now())
     this.#onIdle?.()
     this.#onIdle = undefined

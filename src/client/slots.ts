@@ -102,14 +102,17 @@ export class Slots {
   release(slot: number, generation: number): void {
     const { tasks, actor } = this.#control
     this.#results.releaseSlot(slot)
-    const lent = this.#lent.get(slot)
-    if (lent !== undefined) {
-      this.#lent.delete(slot)
-      this.#results.giveBack(lent)
-    }
+    if (this.#lent.size > 0) this.#giveBack(slot)
     this.#holders[slot - this.#first] = undefined
     tasks.set(slot, stateWord(FREE, actor, generation))
     this.#free.push(slot)
+  }
+
+  #giveBack(slot: number): void {
+    const lent = this.#lent.get(slot)
+    if (lent === undefined) return
+    this.#lent.delete(slot)
+    this.#results.giveBack(lent)
   }
 
   /** The client has ended: what its tasks borrowed is the program's own again. */
