@@ -43,17 +43,18 @@ const plan = (batchTimeout: number, http: boolean): BatchPlan => ({
 /** A model that gains from batches, under constant arrivals from a tenth of what it can do to more than that. */
 async function run({ pairs, seconds, quick }: Settings): Promise<Outcome> {
   await using stack = new AsyncDisposableStack()
+  const peers = stack.use(new AsyncDisposableStack())
   const missing: Missing[] = []
   const inProcess = async (name: string, starting: Promise<Program>): Promise<Side> => ({
     name,
     way: 'in process',
-    driver: stack.use(await starting),
+    driver: peers.use(await starting),
   })
   const overHttp = async (
     name: string,
     starting: Promise<Program<{ readonly port: number }>>,
   ): Promise<Side> => {
-    const server = stack.use(await starting)
+    const server = peers.use(await starting)
     const load: LoadPlan = {
       target: { port: server.ready.port, method: 'POST', path: '/predict' },
       type: 'application/json',
@@ -62,10 +63,14 @@ async function run({ pairs, seconds, quick }: Settings): Promise<Outcome> {
         expected: { sum: number + 1 },
       })),
     }
-    return { name, way: 'HTTP', driver: stack.use(await Program.node('http-load', load)) }
+    return { name, way: 'HTTP', driver: peers.use(await Program.node('http-load', load)) }
   }
 
-  const ours = await inProcess('aqueduct-ts', Program.node('batch', plan(0, false)))
+  const ours: Side = {
+    name: 'aqueduct-ts',
+    way: 'in process',
+    driver: stack.use(await Program.node('batch', plan(0, false))),
+  }
   const sides = [ours, await overHttp('aqueduct-ts, Fastify', Program.node('batch', plan(0, true)))]
   const others: [string, () => Promise<Side>][] = [
     [
@@ -151,6 +156,8 @@ async function run({ pairs, seconds, quick }: Settings): Promise<Outcome> {
     }
   }
 
+  // Servers that nobody asks anything may still look for work all the time.
+  await peers.disposeAsync()
   const calm: number[] = []
   const full: { ours: number; theirs: number }[] = []
   const ideal = idealMedianMs(0.1 * CAPACITY)

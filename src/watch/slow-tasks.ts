@@ -12,7 +12,7 @@ export interface SlowTask {
   readonly steps: readonly StepTimings[]
   /** Milliseconds from the end of the last step until the program had it. */
   readonly returnMs: number
-  /** Others that ended with it and took about as long: mostly those of its batch. */
+  /** Others of its class that ended within a millisecond of it and were no slower: mostly those of its batch. */
   readonly alike: number
 }
 
@@ -68,21 +68,30 @@ export class SlowTasks {
     }
     const { tasks } = this.#spans.at(-1)!
     const { totalMs, steps } = task.timings!
-    const twin = tasks.find((other) => Math.abs(other.endedAt - endedAt) < TOGETHER_MS)
-    if (twin !== undefined && twin.task.task === task.constructor.name) {
-      twin.task = { ...twin.task, alike: twin.task.alike + 1 }
+    const name = task.constructor.name
+    const twin = tasks.findIndex(
+      (other) => other.task.task === name && Math.abs(other.endedAt - endedAt) < TOGETHER_MS,
+    )
+    const former = tasks[twin]
+    const alike = former === undefined ? 0 : former.task.alike + 1
+    if (former !== undefined && former.task.totalMs >= totalMs) {
+      former.task = { ...former.task, alike }
       return
     }
+    if (former !== undefined) tasks.splice(twin, 1)
     const slow = {
       at: Date.now(),
-      task: task.constructor.name,
+      task: name,
       totalMs,
       steps,
       returnMs: Math.max(0, returnMs),
-      alike: 0,
+      alike,
     }
     const place = tasks.findIndex((other) => other.task.totalMs < totalMs)
-    tasks.splice(place < 0 ? tasks.length : place, 0, { endedAt, task: slow })
+    tasks.splice(place < 0 ? tasks.length : place, 0, {
+      endedAt: former?.endedAt ?? endedAt,
+      task: slow,
+    })
     if (tasks.length > PER_SPAN) tasks.pop()
     this.#least = tasks.length < PER_SPAN ? -1 : tasks.at(-1)!.task.totalMs
   }

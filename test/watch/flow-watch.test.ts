@@ -42,8 +42,9 @@ describeIsolations('a watched flow', (isolation) => {
       [2, 1],
     ])
     const { total, queue, batch, handle, transfer } = done.sample.latency!
-    // Workers and callers look at the clock each for themselves: a few tasks may be off by a fraction of a millisecond.
-    expect(Math.abs(queue + batch + handle + transfer - total)).toBeLessThan(1)
+    // Workers and callers look at the clock each for themselves, and the scheduler may come between two looks.
+    expect(total).toBeGreaterThan(0)
+    expect(Math.abs(queue + batch + handle + transfer - total)).toBeLessThan(1 + total / 10)
   })
 
   test('shows the slowest tasks with where their time went', async () => {
@@ -53,10 +54,11 @@ describeIsolations('a watched flow', (isolation) => {
     await gate.visited()
     const second = flow.process(new WorkTask(1))
     gate.open()
-    const [slow] = await Promise.all([held, second])
+    const tasks = await Promise.all([held, second])
+    const [slowest] = tasks.map(({ timings }) => timings!).toSorted((a, b) => b.totalMs - a.totalMs)
     using watcher = new Watcher(flow)
     const { slowTasks } = watcher.last.view
-    expect(slowTasks[0]).toMatchObject({ task: 'WorkTask', ...slow.timings })
+    expect(slowTasks[0]).toMatchObject({ task: 'WorkTask', ...slowest })
     expect(slowTasks.length + slowTasks.reduce((sum, { alike }) => sum + alike, 0)).toBe(2)
   })
 
