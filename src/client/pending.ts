@@ -1,4 +1,6 @@
+import type { RecordedTimings } from '../transport/task-table.ts'
 import type { Timed } from './deadlines.ts'
+import type { Finished } from './outcome-reader.ts'
 
 /** How one task is to be processed. */
 export interface SubmitOptions {
@@ -43,6 +45,12 @@ export class Pending implements Timed {
   queuedAs = 0
   /** Whether its caller has the outcome; its slot may still be in a worker's hands. */
   settled = false
+  /** What it has come back with. */
+  finished: Finished | undefined
+  timings: RecordedTimings | undefined
+  doneGeneration = 0
+  /** Those that were completed together are a list. */
+  nextCompleted: Pending | undefined
 
   constructor(
     task: object,

@@ -39,6 +39,21 @@ export class Histograms {
     this.#cells[head + 1]! += value * times
   }
 
+  /** Records the milliseconds in `values`, from the one index up to the other. */
+  recordEachMs(histogram: number, values: Float64Array, from: number, to: number): void {
+    const cells = this.#cells
+    const head = SUMS + histogram * HEAD
+    const buckets = this.#buckets + histogram * BUCKETS
+    let sum = 0
+    for (let index = from; index < to; index++) {
+      const value = Math.max(0, values[index]!)
+      cells[buckets + bucketOfMs(value)]! += 1
+      sum += value
+    }
+    if (from < to) cells[head] = 1
+    cells[head + 1]! += sum
+  }
+
   #record(histogram: number, bucket: number, value: number): void {
     const cells = this.#cells
     const head = SUMS + histogram * HEAD

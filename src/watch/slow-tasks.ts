@@ -46,10 +46,9 @@ export class SlowTasks {
     this.#until = -Infinity
   }
 
-  /** A task has been completed, and its timings have been put in it. */
-  offer(task: object, totalMs: number, endedAt: number, returnMs: number): void {
-    if (totalMs > this.#least || endedAt >= this.#until)
-      this.#take(task as BaseTask, endedAt, returnMs)
+  /** Whether a task that took so long is one of the slowest. */
+  wants(totalMs: number, endedAt: number): boolean {
+    return totalMs > this.#least || endedAt >= this.#until
   }
 
   /** The slowest, the slowest first. `now` is flow time. */
@@ -61,7 +60,9 @@ export class SlowTasks {
       .slice(0, limit)
   }
 
-  #take(task: BaseTask, endedAt: number, returnMs: number): void {
+  /** A task is one of the slowest, and its timings have been put in it. */
+  take(completed: object, endedAt: number, returnMs: number): void {
+    const task = completed as BaseTask
     if (endedAt >= this.#until) {
       this.#until = endedAt + SPAN_MS
       this.#spans = [...this.#spans.slice(1 - SPANS), { until: this.#until, tasks: [] }]

@@ -14,7 +14,8 @@ class Thorough extends Quick {}
 /** What is kept of tasks that ended at these flow times, at the time of the last. */
 function kept(...offers: [task: Quick, endedAt: number][]) {
   const slow = new SlowTasks()
-  for (const [task, endedAt] of offers) slow.offer(task, task.totalMs, endedAt, 0)
+  for (const [task, endedAt] of offers)
+    if (slow.wants(task.totalMs, endedAt)) slow.take(task, endedAt, 0)
   return slow
     .list(offers.at(-1)![1], 100)
     .map(({ task, totalMs, alike }) => `${task} ${totalMs} +${alike}`)
