@@ -66,7 +66,8 @@ export class ValueWriter {
     const { keys } = this.#path
     let shape = this.shapes.root
     for (const name in object) {
-      if (!Object.hasOwn(object, name)) continue
+      // In a loop over names V8 sees through this call, and not through `Object.hasOwn`.
+      if (!Object.prototype.hasOwnProperty.call(object, name)) continue
       keys[depth] = name
       shape = shape.nextName === name ? shape.next! : this.shapes.follow(shape, name)
       this.#value((object as Record<string, unknown>)[name])
