@@ -1,4 +1,5 @@
 import type { Client } from './client/client.ts'
+import type { SubmitOptions } from './client/pending.ts'
 import { flowDefaults } from './defaults.ts'
 import { areTasksWatched, watchProcess } from './diagnostics.ts'
 import { InvalidTaskError, NotRunningError, toError } from './errors.ts'
@@ -51,12 +52,19 @@ function submitTask<Task extends BaseTask>(
       ),
     )
   }
-  return client.submit(task, taskClass, {
-    timeout: options.timeout ?? flowDefaults.processTimeout,
-    priority: Math.min(options.priority ?? 0, client.priorities - 1),
-    signal: options.signal,
-  }) as Promise<Task> // the client settles with the task that it was given
+  const submitOptions =
+    options === NO_OPTIONS ? submitDefaults : toSubmitOptions(options, client.priorities)
+  // The client settles with the task that it was given.
+  return client.submit(task, taskClass, submitOptions) as Promise<Task>
 }
+
+const toSubmitOptions = (options: ProcessOptions, priorities: number): SubmitOptions => ({
+  timeout: options.timeout ?? flowDefaults.processTimeout,
+  priority: Math.min(options.priority ?? 0, priorities - 1),
+  signal: options.signal,
+})
+
+const submitDefaults = toSubmitOptions(NO_OPTIONS, 1)
 
 function unknownTask(task: unknown, taskClasses: TaskClasses): InvalidTaskError {
   const given =

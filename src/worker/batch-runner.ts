@@ -211,8 +211,7 @@ export class BatchRunner {
         const task = this.#options.rebuild(control.tasks.taskClass(slot), claim, batch)
         this.#payloads.begin(slot, generation, this.#options.step + 1)
         readFields(control, this.#decoder, slot, generation, task, this.#payloads, false)
-        batch.tasks.push(task)
-        batch.claims.push(claim)
+        batch.add(claim, task)
         if (isFirst && this.#meter.isOn)
           this.#bytes += this.#measures.arrived(claim, this.#payloads.openedBytes)
       } catch (error) {

@@ -2,16 +2,18 @@ import type { BatchSignals } from './batch-signals.ts'
 import type { Claim } from './batcher.ts'
 import type { CallerWatch } from './caller-watch.ts'
 
+const noClaims: Claim[] = []
+const noTasks: object[] = []
+
 /**
  * The tasks that a handler has in its hands, from the call of `handle` to its end. Each attempt at a batch is one of its
  * own: what a failed attempt still does with its tasks when the next has begun means nothing. It is the context that
  * `handle` gets.
  */
 export class Batch {
-  readonly claims: Claim[] = []
-  /** The tasks, in the order of their claims. */
-  readonly tasks: object[] = []
   readonly #watch: CallerWatch
+  #claims: Claim[] = noClaims
+  #tasks: object[] = noTasks
   #isOpen = true
   #signals: BatchSignals | undefined
   #failures: Map<Claim, unknown> | undefined
@@ -20,6 +22,25 @@ export class Batch {
 
   constructor(watch: CallerWatch) {
     this.#watch = watch
+  }
+
+  get claims(): readonly Claim[] {
+    return this.#claims
+  }
+
+  /** The tasks, in the order of their claims. */
+  get tasks(): readonly object[] {
+    return this.#tasks
+  }
+
+  add(claim: Claim, task: object): void {
+    if (this.#claims.length === 0) {
+      this.#claims = [claim]
+      this.#tasks = [task]
+    } else {
+      this.#claims.push(claim)
+      this.#tasks.push(task)
+    }
   }
 
   /** Aborted when nobody waits for any of the tasks any more. */
@@ -79,7 +100,7 @@ export class Batch {
   }
 
   #watched(): BatchSignals {
-    this.#signals ??= this.#watch.begin(this.claims, this.#isOpen)
+    this.#signals ??= this.#watch.begin(this.#claims, this.#isOpen)
     return this.#signals
   }
 }

@@ -32,6 +32,7 @@ export class Batcher {
   readonly #control: Control
   readonly #options: BatcherOptions
   readonly #step: number
+  #isClosed = false
 
   constructor(control: Control, options: BatcherOptions) {
     this.#control = control
@@ -39,10 +40,16 @@ export class Batcher {
     this.#step = options.step
   }
 
-  /** Claims what is there now, up to `room`, into `batch`; true when nothing more may enter it. */
-  claim(batch: Claim[], room: number): boolean {
+  /** Whether nothing more may enter the batch for which {@link claim} was called last. */
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** Claims what is there now, up to `room` with what `former` holds. Returns the batch, which `former` may have become. */
+  claim(former: Claim[], room: number): Claim[] {
     const { tasks, clock, actor } = this.#control
     const queue = this.#control.queues[this.#step]!
+    let batch = former
     let now = -1
     let quickest = 0
     let claimed = false
@@ -60,44 +67,51 @@ export class Batcher {
       const left = tasks.deadline(slot) - now
       if (left <= 0 || (left < quickest && !queue.isEmpty())) this.#options.expire(claim)
       else {
-        batch.push(claim)
+        // An array that grows takes a place for twenty, and many batches are of one.
+        if (batch.length === 0) batch = [claim]
+        else batch.push(claim)
         isClosed = tasks.deathsSeen(slot) > 0
       }
     }
     if (claimed && queue.hasRoomWaiters() && queue.hasMuchRoom())
       this.#control.wakeRoomWaiters(this.#step)
-    return isClosed || batch.length >= room
+    this.#isClosed = isClosed || batch.length >= room
+    return batch
   }
 
-  /** Waits until the batch is full or its time is over. The caller holds the gatherer's role. */
-  async fill(batch: Claim[]): Promise<void> {
+  /** Waits until the batch is full or its time is over. Returns it. The caller holds the gatherer's role. */
+  async fill(begun: Claim[]): Promise<Claim[]> {
     const { batchSize, batchTimeout, sleep } = this.#options
-    const until = batch[0]!.claimedAt + batchTimeout
-    let isClosed = false
-    while (!isClosed && this.#control.clock.now() < until) {
+    const until = begun[0]!.claimedAt + batchTimeout
+    let batch = begun
+    while (!this.#isClosed && this.#control.clock.now() < until) {
       await sleep(until)
       this.#dropWithdrawn(batch)
-      isClosed = this.claim(batch, batchSize)
+      batch = this.claim(batch, batchSize)
     }
+    return batch
   }
 
-  /** Starts every task of the batch; those that were withdrawn meanwhile drop out, the expired ones are settled. */
-  start(batch: readonly Claim[], now: number = this.#control.clock.now()): Claim[] {
+  /** Starts every task of the batch, and returns it; those that were withdrawn meanwhile drop out, the expired ones are settled. */
+  start(batch: Claim[], now: number = this.#control.clock.now()): Claim[] {
+    let started = 0
+    for (const claim of batch) if (this.#starts(claim, now)) batch[started++] = claim
+    if (started < batch.length) batch.length = started
+    return batch
+  }
+
+  #starts(claim: Claim, now: number): boolean {
     const { tasks, actor } = this.#control
-    const started: Claim[] = []
-    for (const claim of batch) {
-      const { slot, generation } = claim
-      if (now > claim.claimedAt && tasks.deadline(slot) <= now) this.#options.expire(claim)
-      else if (
-        tasks.move(
-          slot,
-          stateWord(CLAIMED, actor, generation),
-          stateWord(RUNNING, actor, generation),
-        )
-      )
-        started.push(claim)
+    const { slot, generation } = claim
+    if (now > claim.claimedAt && tasks.deadline(slot) <= now) {
+      this.#options.expire(claim)
+      return false
     }
-    return started
+    return tasks.move(
+      slot,
+      stateWord(CLAIMED, actor, generation),
+      stateWord(RUNNING, actor, generation),
+    )
   }
 
   #dropWithdrawn(batch: Claim[]): void {

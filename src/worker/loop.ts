@@ -26,6 +26,8 @@ export interface LoopOptions extends RunnerOptions {
 const YIELD_EVERY = 2
 const SPINS_PER_LOOK_AT_CLOCK = 32
 
+const none: Claim[] = []
+
 const nextTurn = (): Promise<void> =>
   new Promise((resolve) => {
     setImmediate(resolve)
@@ -115,11 +117,11 @@ export class StepLoop {
       if (company !== undefined) await company.join()
       const exclusive = batchSize > 1
       let hasWaited = false
-      let batch: Claim[] = []
+      let batch = none
       if (!exclusive || queue.takeGathering(actor)) {
-        const isClosed = this.#batcher.claim(batch, batchSize)
-        if (batchTimeout > 0 && batch.length > 0 && !isClosed) {
-          await this.#batcher.fill(batch)
+        batch = this.#batcher.claim(none, batchSize)
+        if (batchTimeout > 0 && batch.length > 0 && !this.#batcher.isClosed) {
+          batch = await this.#batcher.fill(batch)
           hasWaited = true
         }
         if (exclusive) queue.endGathering(actor)

@@ -200,10 +200,10 @@ export class SmallWorker {
   /** Claims a batch and starts it. */
   begin(): Claim[] {
     const queue = this.control.queues[this.#step]!
-    const batch: Claim[] = []
+    let batch: Claim[] = []
     const isExclusive = this.#batchSize > 1
     if (!isExclusive || queue.takeGathering(this.control.actor)) {
-      this.batcher.claim(batch, this.#batchSize)
+      batch = this.batcher.claim(batch, this.#batchSize)
       if (isExclusive) queue.endGathering(this.control.actor)
     }
     return this.batcher.start(batch)

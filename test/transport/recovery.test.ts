@@ -340,9 +340,7 @@ test('a task that was put back keeps its payloads when its next worker has to en
   flow.attach(1).queues[0]!.claim(1)
   flow.recover(0, 0)
   const { batcher, payloads, control } = new SmallWorker(flow, 0, 1)
-  const batch: Claim[] = []
-  batcher.claim(batch, 1)
-  const [{ slot, generation }] = batcher.start(batch) as [Claim]
+  const [{ slot, generation }] = batcher.start(batcher.claim([], 1)) as [Claim]
   const block = control.tasks.firstBlock(slot)
   payloads.begin(slot, generation, 1)
   const { buffer } = payloads.open(block, 0, 5000)
