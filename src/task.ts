@@ -1,5 +1,5 @@
 import type { BodySource } from './client/body-reader.ts'
-import type { Finished } from './client/outcome-reader.ts'
+import type { Finished } from './client/results.ts'
 import type { RecordedTimings } from './transport/task-table.ts'
 import type { Batch } from './worker/batch.ts'
 import type { Claim } from './worker/batcher.ts'

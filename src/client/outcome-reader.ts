@@ -22,14 +22,7 @@ import {
   OUTCOME_WORKER_DIED,
 } from '../transport/task-table.ts'
 import type { Pending } from './pending.ts'
-import type { Results } from './results.ts'
-
-/** What the library keeps in a caller's task once it is finished. */
-export interface Finished {
-  /** The leases in which its payloads lie. */
-  readonly buffers: readonly ArrayBuffer[]
-  readonly results: Results
-}
+import type { Finished, Results } from './results.ts'
 
 /** Reads the outcome of a task out of a slot that is DONE. */
 export class OutcomeReader {

@@ -1,6 +1,6 @@
 import type { RecordedTimings } from '../transport/task-table.ts'
 import type { Timed } from './deadlines.ts'
-import type { Finished } from './outcome-reader.ts'
+import type { Finished } from './results.ts'
 
 /** How one task is to be processed. */
 export interface SubmitOptions {

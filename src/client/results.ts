@@ -9,6 +9,13 @@ import { beingWritten } from './native-writes.ts'
 const NONE: ArrayBuffer[] = []
 const always = (): boolean => true
 
+/** What the library keeps in a caller's task once it is finished. */
+export interface Finished {
+  /** The leases in which its payloads lie. */
+  readonly buffers: readonly ArrayBuffer[]
+  readonly results: Results
+}
+
 /**
  * The payloads that this client's program holds. A block stays while a result lies in it or a task in flight borrows
  * it: both are counted here, in the one process that owns the block.

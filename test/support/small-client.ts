@@ -1,5 +1,5 @@
 import { Client } from '../../src/client/client.ts'
-import type { Finished } from '../../src/client/outcome-reader.ts'
+import type { Finished } from '../../src/client/results.ts'
 import { libc } from '../../src/memory/libc.ts'
 import { createBell } from '../../src/transport/bells.ts'
 import type { Control } from '../../src/transport/control.ts'
