@@ -1,4 +1,5 @@
 import type { RecordableHistogram } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { BaseTask, Flow } from '../index.ts'
 import { type Ledger, codeOf, isRefusal } from './ledger.ts'
 import type { ChaosService, Harm } from './service.ts'
@@ -92,6 +93,20 @@ export async function attempt(scene: Scene, plan: Plan): Promise<boolean> {
   for (const pid of scene.service.workersOf?.(task) ?? []) scene.seenWorkers.add(pid)
   task.release()
   return true
+}
+
+/** Milliseconds until a caller who was refused tries again: a flow that cannot take tasks says so at once. */
+const AGAIN = 10
+
+/** Has one task after the other processed until it `isOver`. */
+export async function keepCalling(
+  scene: Scene,
+  nextPlan: () => Plan,
+  isOver: () => boolean,
+): Promise<void> {
+  while (!isOver()) {
+    if (!(await attempt(scene, nextPlan()))) await delay(AGAIN)
+  }
 }
 
 function judge({ service, ledger }: Scene, plan: Plan): void {

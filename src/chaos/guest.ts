@@ -1,7 +1,7 @@
 // A web process of the library's own service: attaches to the flow and has tasks processed until it is killed, or told
 // that it is enough. Its arguments: the flow's address, and a seed.
 import { FlowClient } from '../index.ts'
-import { type Scene, attempt } from './attempt.ts'
+import { type Scene, keepCalling } from './attempt.ts'
 import { BuiltInTask } from './built-in-handlers.ts'
 import { builtInService } from './built-in.ts'
 import { Ledger } from './ledger.ts'
@@ -39,9 +39,12 @@ process.once('message', () => enough.abort())
 
 await client.start()
 const random = new Randomness(Number(seed)).stream('storm')
-const caller = async (): Promise<void> => {
-  while (!enough.signal.aborted) await attempt(scene, stormPlan(scene.service, random))
-}
+const caller = (): Promise<void> =>
+  keepCalling(
+    scene,
+    () => stormPlan(scene.service, random),
+    () => enough.signal.aborted,
+  )
 await Promise.all(Array.from({ length: IN_FLIGHT }, caller))
 ledger.compare(client.stats().tasks)
 await client.stop()

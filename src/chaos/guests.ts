@@ -25,15 +25,19 @@ export class Guests {
     this.#guest = this.#start()
   }
 
-  /** Has the last guest finish what it has. */
-  async finish(): Promise<void> {
-    const exit = once(this.#guest, 'exit')
+  /** Has the last guest finish what it has, within so many milliseconds. */
+  async finish(within: number): Promise<void> {
+    const isLate = AbortSignal.timeout(within)
+    const exit = once(this.#guest, 'exit', { signal: isLate }).catch(() => this.end())
     const reports: GuestReport[] = []
     this.#guest.on('message', (report) => void reports.push(report as GuestReport))
     this.#guest.send({ type: 'enough' })
     await exit
     const [report] = reports
-    if (report === undefined) this.#ledger.wrong('a client in another process ended by itself')
+    if (report === undefined) {
+      const what = isLate.aborted ? 'did not finish' : 'ended by itself'
+      this.#ledger.wrong(`a client in another process ${what}`)
+    }
     for (const problem of report?.problems ?? [])
       this.#ledger.wrong(`in another process: ${problem}`)
   }

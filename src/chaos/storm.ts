@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Scene, attempt } from './attempt.ts'
+import { type Scene, attempt, keepCalling } from './attempt.ts'
 import { Guests } from './guests.ts'
 import { harmfulPlan, stormPlan } from './plans.ts'
 import { type Randomness, integerOf, momentsOf } from './random.ts'
@@ -30,7 +30,7 @@ export interface StormCounts {
   hanging: number
 }
 
-/** Milliseconds until a caller who was refused, or a killer without a victim, tries again. */
+/** Milliseconds until a killer without a victim tries again. */
 const AGAIN = 10
 /** Share of the storm in which tasks hang, so that each is found out within it. */
 const HANGING_UNTIL = 0.8
@@ -59,12 +59,8 @@ export async function rage(
     )
 
   const taskNumbers = randomness.stream('storm')
-  const callers = Array.from({ length: inFlight }, async () => {
-    while (!isOver()) {
-      if (!(await attempt(scene, stormPlan(scene.service, taskNumbers))))
-        await until(performance.now() - start + AGAIN)
-    }
-  })
+  const nextPlan = () => stormPlan(scene.service, taskNumbers)
+  const callers = Array.from({ length: inFlight }, () => keepCalling(scene, nextPlan, isOver))
 
   const killNumbers = randomness.stream('kills')
   const killMoments = momentsOf(killNumbers, kills, duration)
@@ -98,7 +94,7 @@ export async function rage(
         counts.guestKills++
       }
       await until(duration)
-      await guests.finish()
+      await guests.finish(grace * 1000)
     } finally {
       await guests.end()
     }
