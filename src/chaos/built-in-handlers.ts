@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import { BaseTask, BaseTaskHandler } from '../index.ts'
 
 /** Names of the steps, in their order. */
-export const steps = ['Invert', 'Sum', 'Label'] as const
+export const steps = ['Reverse', 'Sum', 'Label'] as const
 
 /** What harm a task does, and at which step. */
 export interface Poison {
@@ -10,7 +10,7 @@ export interface Poison {
   readonly how: 'throw' | 'exit' | 'crash' | 'kill' | 'hang'
 }
 
-/** A payload that is inverted, summed up and, for every other task, labelled. */
+/** A payload that is reversed, summed up and, for every other task, labelled. */
 export class BuiltInTask extends BaseTask {
   readonly id: number
   /** Where its payload was taken from. */
@@ -18,7 +18,7 @@ export class BuiltInTask extends BaseTask {
   readonly size: number
   readonly poison: Poison | undefined
   payload: Uint8Array
-  inverted?: Uint8Array
+  reversed?: Uint8Array
   sum?: number
   label?: string
   /** Of the workers that have handled it, step by step. */
@@ -55,6 +55,10 @@ function suffer({ id, poison }: BuiltInTask): void {
   ways[poison.how]()
 }
 
+/**
+ * What a handler does with the bytes is done by native code: a loop here would run twice as fast in one worker as in the
+ * next, as V8 has optimized it, and throughput before and after could not be compared.
+ */
 abstract class BuiltInHandler extends BaseTaskHandler<BuiltInTask> {
   handle(tasks: readonly BuiltInTask[]): void {
     for (const task of tasks) {
@@ -67,14 +71,12 @@ abstract class BuiltInHandler extends BaseTaskHandler<BuiltInTask> {
   abstract work(task: BuiltInTask): void
 }
 
-export class Invert extends BuiltInHandler {
+export class Reverse extends BuiltInHandler {
   static readonly url: string = import.meta.url
   static readonly task: typeof BuiltInTask = BuiltInTask
 
   work(task: BuiltInTask): void {
-    const inverted = new Uint8Array(task.payload.length)
-    for (let at = 0; at < inverted.length; at++) inverted[at] = ~task.payload[at]!
-    task.inverted = inverted
+    task.reversed = new Uint8Array(task.payload).reverse()
   }
 }
 
@@ -83,7 +85,7 @@ export class Sum extends BuiltInHandler {
   static readonly task: typeof BuiltInTask = BuiltInTask
 
   work(task: BuiltInTask): void {
-    task.sum = crc32(task.inverted!)
+    task.sum = crc32(task.reversed!)
   }
 }
 

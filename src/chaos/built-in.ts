@@ -4,7 +4,7 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { crc32 } from 'node:zlib'
 import { Flow, type FlowLogger, FlowStep } from '../index.ts'
-import { BuiltInTask, Invert, Label, type Poison, Sum, steps } from './built-in-handlers.ts'
+import { BuiltInTask, Label, type Poison, Reverse, Sum, steps } from './built-in-handlers.ts'
 import { type Random, integerOf, oneOf } from './random.ts'
 import type { ChaosService, Harm } from './service.ts'
 
@@ -55,7 +55,7 @@ function sizeOf(random: Random): number {
  */
 export function builtInService(): ChaosService<BuiltInTask> {
   const payloads = createHash('shake256', { outputLength: ALL_PAYLOADS }).digest()
-  const inverted = payloads.map((byte) => ~byte)
+  const reversed = new Uint8Array(payloads).reverse()
   const make = (source: Random, poison?: Poison): BuiltInTask => {
     const id = integerOf(source, 0, 2 ** 31)
     const size = sizeOf(source)
@@ -68,7 +68,7 @@ export function builtInService(): ChaosService<BuiltInTask> {
       const address = `aqueduct-chaos-${randomUUID()}`
       const flow = new Flow(
         [
-          new FlowStep(Invert, { nprocs: 2, batchSize: 8, handleTimeout }),
+          new FlowStep(Reverse, { nprocs: 2, batchSize: 8, handleTimeout }),
           new FlowStep(Sum, { nprocs: 2, batchSize: 16, batchTimeout: 1, handleTimeout }),
           new FlowStep(Label, { batchSize: 8, handleCondition: 'wantsLabel', handleTimeout }),
         ],
@@ -85,12 +85,13 @@ export function builtInService(): ChaosService<BuiltInTask> {
     workersOf: ({ pids }) => pids,
     verify(task) {
       const { offset, size } = task
-      const wanted = inverted.subarray(offset, offset + size)
+      const end = payloads.length - offset
+      const wanted = reversed.subarray(end - size, end)
       const isWhole = Buffer.compare(task.payload, payloads.subarray(offset, offset + size)) === 0
-      const isInverted = task.inverted !== undefined && Buffer.compare(task.inverted, wanted) === 0
+      const isReversed = task.reversed !== undefined && Buffer.compare(task.reversed, wanted) === 0
       const sum = crc32(wanted)
       const label = task.wantsLabel() ? `${task.id}: ${sum}` : undefined
-      return isWhole && isInverted && task.sum === sum && task.label === label
+      return isWhole && isReversed && task.sum === sum && task.label === label
     },
   }
 }

@@ -21,10 +21,10 @@ import {
 
 /** Shares of the time; what is left goes to starting, warming up and coming to rest. */
 const STORM = 0.55
-const WINDOW = 0.006
+const WINDOW = 0.005
 /** Windows of each flow before the storm, and again after it; and those before them that do not count. */
 const WINDOWS = 15
-const WARM_UP = 3
+const WARM_UP = 6
 /** The share of the time after which there are no more of them, on a machine that has become slow. */
 const LONGEST = 0.25
 const LOOK_EVERY = 10
@@ -101,6 +101,7 @@ export class Run implements Disposable {
     if (scene.ledger.hasOthers) scene.ledger.leaveOthersOut(scene.flow.stats().tasks)
     const handled = scene.flow.stats().steps.map((step) => step.tasks)
     scene.seenWorkers.clear()
+    await this.#renewSpared()
     const after = await measure('after')
     await this.#reachEveryWorker(windows, tasks)
     await this.#comeToRest()
@@ -171,6 +172,18 @@ export class Run implements Disposable {
     const took = performance.now() - start
     await until(isAtRest, grace)
     return took
+  }
+
+  /**
+   * Gives the spared flow new workers where the other has none of those that it had: for its first seconds a worker is
+   * slower, as V8 has not optimized its code yet.
+   */
+  async #renewSpared(): Promise<void> {
+    const { steps, workers } = this.#scene.flow.stats()
+    for (const { name } of steps) {
+      if (workers.every(({ step, restarts }) => step !== name || restarts > 0))
+        await this.#spared?.flow.reload(name)
+    }
   }
 
   #enter(phase: ChaosProgress['phase']): void {
