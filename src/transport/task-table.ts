@@ -286,13 +286,14 @@ export class TaskTable {
     batchMs: number,
     handleMs: number,
     batchSize: number,
+    untilQueuedMs: number,
   ): void {
     const at = this.#at(slot) + TIMINGS + step * TIMING_WORDS
     this.#floats[at] = queueMs
     this.#floats[at + 1] = batchMs
     this.#floats[at + 2] = handleMs
     this.#floats[at + 3] = batchSize
-    this.#floats[at + 4] = this.queuedAt(slot) - this.admittedAt(slot)
+    this.#floats[at + 4] = untilQueuedMs
   }
 
   /** What was recorded at the steps. */

@@ -14,31 +14,30 @@ export class BatchMeasures {
     this.#meter = meter
   }
 
-  /** A task has been decoded: how long it was on its way, and how much of it there was. Returns its bytes. */
-  arrived({ slot, generation, claimedAt }: Claim, payloadBytes: number): number {
-    const { tasks } = this.#control
-    const from = tasks.stepBefore(slot, this.#step)
-    const bytes = tasks.fieldsLength(slot, generation) + payloadBytes
-    this.#meter.arrived(
-      from,
-      tasks.priority(slot),
-      claimedAt - (from < 0 ? tasks.admittedAt(slot) : tasks.queuedAt(slot)),
-      bytes,
-    )
-    return bytes
-  }
-
-  /** A batch was handled. This worker still has its slots. */
+  /** A batch was handled. This worker still has its slots, and nothing was written into them. */
   handled(claims: readonly Claim[], startedAt: number, now: number): void {
-    if (!this.#meter.isOn) return
+    const meter = this.#meter
+    if (!meter.isOn) return
     const { tasks } = this.#control
+    const step = this.#step
     const handleMs = now - startedAt
+    const size = claims.length
     let waitedMs = 0
-    for (const { slot, claimedAt } of claims) {
-      const queueMs = Math.max(0, claimedAt - tasks.queuedAt(slot))
-      tasks.setTiming(slot, this.#step, queueMs, startedAt - claimedAt, handleMs, claims.length)
-      waitedMs += startedAt - claimedAt
+    for (const { slot, claimedAt, bytes } of claims) {
+      const from = step === 0 ? -1 : tasks.stepBefore(slot, step)
+      const queuedAt = tasks.queuedAt(slot)
+      const admittedAt = tasks.admittedAt(slot)
+      const batchMs = startedAt - claimedAt
+      meter.arrived(
+        from,
+        tasks.priority(slot),
+        claimedAt - (from < 0 ? admittedAt : queuedAt),
+        bytes,
+      )
+      const queueMs = Math.max(0, claimedAt - queuedAt)
+      tasks.setTiming(slot, step, queueMs, batchMs, handleMs, size, queuedAt - admittedAt)
+      waitedMs += batchMs
     }
-    this.#meter.handled(handleMs, claims.length, waitedMs)
+    meter.handled(handleMs, size, waitedMs)
   }
 }

@@ -86,7 +86,7 @@ export class BatchRunner {
   /** Has started tasks handled. Returns a promise only when something has to be waited for. */
   run(started: readonly Claim[], gatheredAt: number): Promise<void> | undefined {
     this.#bytes = 0
-    const batch = this.#decode(started, true)
+    const batch = this.#decode(started)
     if (batch.claims.length === 0) return undefined
     const startedAt = this.#bytes < BYTES_PER_LOOK_AT_CLOCK ? gatheredAt : this.#control.clock.now()
     this.#meter.gathered(startedAt - started[0]!.claimedAt, batch.claims.length)
@@ -165,10 +165,7 @@ export class BatchRunner {
   /** Decodes tasks from their last hand-over once more, and has them handled. Returns those that have failed. */
   async #again(claims: readonly Claim[], startedAt: number): Promise<FailedTasks | undefined> {
     const now = this.#control.clock.now()
-    const batch = this.#decode(
-      claims.filter((claim) => !this.#forget(claim, now)),
-      false,
-    )
+    const batch = this.#decode(claims.filter((claim) => !this.#forget(claim, now)))
     if (batch.claims.length === 0) return undefined
     this.#options.pulse?.begin(now)
     try {
@@ -202,7 +199,7 @@ export class BatchRunner {
     return { tasks, error, hasShrunk: gone > 0, failures: batch.failures }
   }
 
-  #decode(started: readonly Claim[], isFirst: boolean): Batch {
+  #decode(started: readonly Claim[]): Batch {
     const control = this.#control
     const batch = new Batch(this.#watch)
     for (const claim of started) {
@@ -212,8 +209,8 @@ export class BatchRunner {
         this.#payloads.begin(slot, generation, this.#options.step + 1)
         readFields(control, this.#decoder, slot, generation, task, this.#payloads, false)
         batch.add(claim, task)
-        if (isFirst && this.#meter.isOn)
-          this.#bytes += this.#measures.arrived(claim, this.#payloads.openedBytes)
+        claim.bytes = control.tasks.fieldsLength(slot, generation) + this.#payloads.openedBytes
+        this.#bytes += claim.bytes
       } catch (error) {
         this.#fail([claim], error)
         this.#delivery.flush()

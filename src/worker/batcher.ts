@@ -8,6 +8,8 @@ export interface Claim {
   readonly generation: number
   /** When it was claimed, in flow time. */
   readonly claimedAt: number
+  /** Its length, payloads included; known once it is decoded. */
+  bytes: number
 }
 
 export interface BatcherOptions {
@@ -63,7 +65,8 @@ export class Batcher {
         now = clock.now()
         quickest = this.#options.quickest(now)
       }
-      const claim = { slot, generation: generationOfState(tasks.word(slot)), claimedAt: now }
+      const generation = generationOfState(tasks.word(slot))
+      const claim = { slot, generation, claimedAt: now, bytes: 0 }
       const left = tasks.deadline(slot) - now
       if (left <= 0 || (left < quickest && !queue.isEmpty())) this.#options.expire(claim)
       else {

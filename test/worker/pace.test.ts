@@ -24,7 +24,12 @@ const now = (): number => (flow.control.clock as ManualClock).now()
 
 /** Tasks of a batch that was claimed; of priority 0, as all slots here are. */
 const claims = (count: number): Claim[] =>
-  Array.from({ length: count }, (_, slot) => ({ slot, generation: 0, claimedAt: now() }))
+  Array.from({ length: count }, (_, slot) => ({
+    slot,
+    generation: 0,
+    claimedAt: now(),
+    bytes: 0,
+  }))
 
 /** A loop has batches of so many tasks, each of which takes so long. */
 function work(turns: Turns, tasks: number, ms: number, batches: number): void {
