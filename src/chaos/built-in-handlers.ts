@@ -76,7 +76,7 @@ export class Reverse extends BuiltInHandler {
   static readonly task: typeof BuiltInTask = BuiltInTask
 
   work(task: BuiltInTask): void {
-    task.reversed = new Uint8Array(task.payload).reverse()
+    task.reversed = new Uint8Array(task.payload).toReversed()
   }
 }
 

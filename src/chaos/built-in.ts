@@ -55,7 +55,7 @@ function sizeOf(random: Random): number {
  */
 export function builtInService(): ChaosService<BuiltInTask> {
   const payloads = createHash('shake256', { outputLength: ALL_PAYLOADS }).digest()
-  const reversed = new Uint8Array(payloads).reverse()
+  const reversed = new Uint8Array(payloads).toReversed()
   const make = (source: Random, poison?: Poison): BuiltInTask => {
     const id = integerOf(source, 0, 2 ** 31)
     const size = sizeOf(source)

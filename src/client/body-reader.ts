@@ -1,3 +1,5 @@
+import { IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { InvalidOptionError } from '../errors.ts'
 
@@ -33,6 +35,8 @@ export interface BodyReader {
   /** Reads on. A reader begins paused. */
   resume(): void
   pause(): void
+  /** A chunk has been copied: gives its memory back at once, where nobody else can have it. */
+  discard(chunk: Uint8Array): void
   /** Lets go of the stream where it stands. */
   letGo(): void
 }
@@ -62,6 +66,18 @@ type NodeStream = NodeJS.ReadableStream &
   Partial<Pick<Readable, 'destroyed' | 'errored' | 'readableEnded' | 'readableFlowing'>> & {
     readonly truncated?: boolean
   }
+
+/**
+ * Bytes of a chunk from which on it is not left to the garbage collector, which comes late: it lets a hundred megabytes
+ * gather.
+ */
+const WORTH_DISCARDING = 16 * 1024
+
+/** Whether the chunks of a stream are what Node has read from a socket for whoever listens, and nobody else does. */
+const isReadForUs = (stream: NodeStream): boolean =>
+  stream instanceof IncomingMessage &&
+  stream.socket instanceof Socket &&
+  stream.listenerCount('data') === 1
 
 const ignore = (): void => undefined
 
@@ -120,6 +136,12 @@ class NodeReader implements BodyReader {
     this.#stream.pause()
   }
 
+  discard(chunk: Uint8Array): void {
+    const { buffer, byteLength } = chunk
+    if (byteLength < WORTH_DISCARDING || byteLength < buffer.byteLength) return
+    if (buffer instanceof ArrayBuffer && isReadForUs(this.#stream)) buffer.transfer(0)
+  }
+
   letGo(): void {
     const stream = this.#stream
     this.#hasLetGo = true
@@ -159,6 +181,10 @@ class PullReader implements BodyReader {
 
   pause(): void {
     this.#wanted = false
+  }
+
+  discard(): void {
+    // Who made the chunk may have it still.
   }
 
   letGo(): void {

@@ -194,6 +194,7 @@ export class Upload implements Timed {
       leases.withBytes(this.block, this.#received, byteLength, (bytes) => bytes.set(chunk))
     }
     this.#received += byteLength
+    this.#reader.discard(chunk)
   }
 
   /** Makes room in ordinary memory, if that is where so many bytes lie. */
