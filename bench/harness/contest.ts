@@ -25,7 +25,7 @@ export interface Measure {
   measure(contender: Contender, seconds: number): Promise<Figures>
 }
 
-/** The sides that compete, each in a process of its own; closed all at once. */
+/** The sides that compete, each in a process of its own. */
 export class Contenders implements AsyncDisposable {
   readonly running: Contender[] = []
   readonly missing: Missing[] = []
@@ -53,8 +53,15 @@ export class Contenders implements AsyncDisposable {
     return this.running.find((contender) => contender.side === side)
   }
 
+  /** Ends all others: programs that nobody asks anything may still look for work all the time. */
+  async keep(contenders: readonly Contender[]): Promise<void> {
+    const others = this.running.filter((it) => !contenders.includes(it))
+    this.running.splice(0, Infinity, ...this.running.filter((it) => contenders.includes(it)))
+    await Promise.all(others.map(({ program }) => program.close()))
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.running.map(({ program }) => program.close()))
+    await this.keep([])
   }
 }
 

@@ -43,6 +43,7 @@ async function run({ pairs, seconds, quick }: Settings): Promise<Outcome> {
     // What is not compiled yet is not measured.
     if (!quick) await inTurn(contenders.running, throughputOf(workers, 64), 1, seconds)
     const groups: BarChart['groups'][number][] = []
+    const finals: { inFlight: number; measure: Measure; best: Contender }[] = []
     for (const inFlight of quick ? [64] : [1, 16, 64, 512]) {
       const measure = throughputOf(workers, inFlight)
       const figures = await inTurn(
@@ -54,29 +55,8 @@ async function run({ pairs, seconds, quick }: Settings): Promise<Outcome> {
       groups.push({ label: `${inFlight} in flight`, bars: barsOf(measure, figures) })
       for (const [{ side }, each] of figures) rows.push(rowOf(measure, side, each, 'rounds'))
       if (workers !== TARGET.workers || inFlight < TARGET.inFlight) continue
-
-      const mine = contenders.of(ours)!
-      const best = bestOf(measure, figures, ({ side }) => side.kind === 'node')!
-      const python = inFlight === TARGET.inFlight ? contenders.of(original) : undefined
-      for (const other of [best, python]) {
-        const what =
-          other === best
-            ? `${inFlight} in flight, over the best Node.js peer`
-            : `${inFlight} in flight, over Avito's Aqueduct`
-        let ratio: Ratio | undefined
-        if (other !== undefined) {
-          const pairing = await duel(measure, mine, other, pairs, seconds)
-          ratio = ratios[`throughput${inFlight}/${other.side.name}`] = pairing.ratio
-          rows.push(
-            rowOf(measure, ours, pairing.ones, 'pairs'),
-            rowOf(measure, other.side, pairing.others, 'pairs'),
-          )
-        }
-        if (inFlight === TARGET.inFlight)
-          goals.push(
-            goalOf(`Tasks per second, ${what}`, 'at least', other === best ? 4 : 50, ratio),
-          )
-      }
+      const best = bestOf(measure, figures, ({ side }) => side.kind === 'node')
+      if (best !== undefined) finals.push({ inFlight, measure, best })
     }
     charts.push({
       kind: 'bars',
@@ -85,6 +65,34 @@ async function run({ pairs, seconds, quick }: Settings): Promise<Outcome> {
       better: 'higher',
       groups,
     })
+    if (finals.length === 0) continue
+
+    const mine = contenders.of(ours)!
+    const python = contenders.of(original)
+    const decide = async (
+      { inFlight, measure }: { inFlight: number; measure: Measure },
+      other: Contender,
+    ): Promise<Ratio> => {
+      const pairing = await duel(measure, mine, other, pairs, seconds)
+      rows.push(
+        rowOf(measure, ours, pairing.ones, 'pairs'),
+        rowOf(measure, other.side, pairing.others, 'pairs'),
+      )
+      return (ratios[`throughput${inFlight}/${other.side.name}`] = pairing.ratio)
+    }
+    const bests = finals.map(({ best }) => best)
+    await contenders.keep([mine, ...bests, ...(python === undefined ? [] : [python])])
+    const overPython = python && (await decide(finals[0]!, python))
+    await contenders.keep([mine, ...bests])
+    for (const final of finals) {
+      const overBest = await decide(final, final.best)
+      const what = `Tasks per second, ${final.inFlight} in flight, over`
+      if (final.inFlight !== TARGET.inFlight) continue
+      goals.push(
+        goalOf(`${what} the best Node.js peer`, 'at least', 4, overBest),
+        goalOf(`${what} Avito's Aqueduct`, 'at least', 50, overPython),
+      )
+    }
   }
   const metrics = await metricsCost(pairs, seconds)
   return {

@@ -3,6 +3,9 @@ import { once } from 'node:events'
 import type { GuestReport } from './guest.ts'
 import type { Ledger } from './ledger.ts'
 
+/** Milliseconds that a timer of Node can run at the most. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
 /** Web processes of a storm, one after another: each is killed where it is, but for the last, which may finish. */
 export class Guests {
   /** Guests that were killed. */
@@ -27,7 +30,7 @@ export class Guests {
 
   /** Has the last guest finish what it has, within so many milliseconds. */
   async finish(within: number): Promise<void> {
-    const isLate = AbortSignal.timeout(within)
+    const isLate = AbortSignal.timeout(Math.min(Math.ceil(within), LONGEST_TIMER))
     const exit = once(this.#guest, 'exit', { signal: isLate }).catch(() => this.end())
     const reports: GuestReport[] = []
     this.#guest.on('message', (report) => void reports.push(report as GuestReport))

@@ -179,10 +179,17 @@ export class Run implements Disposable {
    * slower, as V8 has not optimized its code yet.
    */
   async #renewSpared(): Promise<void> {
-    const { steps, workers } = this.#scene.flow.stats()
+    const { flow, ledger } = this.#scene
+    const { signal, grace } = this.#settings
+    const { steps, workers } = flow.stats()
     for (const { name } of steps) {
-      if (workers.every(({ step, restarts }) => step !== name || restarts > 0))
-        await this.#spared?.flow.reload(name)
+      const hasOld = workers.some(({ step, restarts }) => step === name && restarts === 0)
+      if (hasOld || signal.aborted) continue
+      try {
+        await this.#spared?.flow.reload(name, { timeout: grace * 1000 })
+      } catch (error) {
+        ledger.tell(`the spared flow could not get new workers for ${name}: ${String(error)}`)
+      }
     }
   }
 

@@ -32,8 +32,9 @@ and all memory comes back.
   --seconds <s>      what all of it takes, about (default ${seconds})
   --kills <n>        workers that are killed, at any moment (default ${kills})
   --guest-kills <n>  clients in other processes that are killed (default a twentieth; not of your own flow)
-  --deadly <n>       tasks that end their worker (default a twentieth; not of your own flow)
-  --hanging <n>      tasks that never return (default a fortieth; not of your own flow)
+  --deadly <n>       tasks that end their worker (default a twentieth; of your own flow only with
+                     \`makeHarmful\`)
+  --hanging <n>      tasks that never return (default a fortieth; the same)
   --in-flight <n>    tasks that are under way at any time (default ${inFlight})
   --grace <s>        seconds without any outcome after which what is pending is lost (default ${grace})
   --seed <n>         repeats the tasks, kills and harm of another run, though not how they interleave

@@ -1,4 +1,5 @@
-import { IncomingMessage } from 'node:http'
+import { EventEmitter } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { InvalidOptionError } from '../errors.ts'
@@ -71,13 +72,16 @@ type NodeStream = NodeJS.ReadableStream &
  * Bytes of a chunk from which on it is not left to the garbage collector, which comes late: it lets a hundred megabytes
  * gather.
  */
-const WORTH_DISCARDING = 16 * 1024
+const WORTH_DISCARDING = 8 * 1024
 
-/** Whether the chunks of a stream are what Node has read from a socket for whoever listens, and nobody else does. */
-const isReadForUs = (stream: NodeStream): boolean =>
-  stream instanceof IncomingMessage &&
-  stream.socket instanceof Socket &&
-  stream.listenerCount('data') === 1
+/** Whether the chunks of a stream are nothing but what Node reads from a socket. */
+function comesFromSocket(stream: NodeStream): boolean {
+  const { socket, push, emit } = stream as Partial<IncomingMessage>
+  if (!(socket instanceof Socket) || socket.bytesRead === 0) return false
+  const http = process.getBuiltinModule('node:http') // not loaded by workers, which have no use for it
+  const isPlain = push === Readable.prototype.push && emit === EventEmitter.prototype.emit
+  return isPlain && stream instanceof http.IncomingMessage
+}
 
 const ignore = (): void => undefined
 
@@ -93,13 +97,18 @@ class NodeReader implements BodyReader {
   readonly #onError: (error: unknown) => void
   readonly #onClose: () => void
   #reads = false
+  /** Whether all that has come was read from a socket, and nobody but this reader has got it. */
+  #isAlone = false
   #hasEnded = false
   #hasLetGo = false
 
   constructor(stream: NodeStream, { onChunk, onEnd, onBroken }: BodySink) {
     this.wasRead = Readable.isDisturbed(stream)
     this.#stream = stream
-    this.#onData = onChunk
+    this.#onData = (chunk) => {
+      this.#isAlone &&= stream.listenerCount('data') === 1 && stream.listenerCount('readable') === 0
+      onChunk(chunk)
+    }
     this.#onEnd = () => {
       if (this.#hasEnded) return
       this.#hasEnded = true
@@ -127,9 +136,14 @@ class NodeReader implements BodyReader {
   }
 
   resume(): void {
-    if (!this.#reads) this.#stream.on('data', this.#onData)
+    const stream = this.#stream
+    if (!this.#reads) {
+      const isFirst = !Readable.isDisturbed(stream) && stream.listenerCount('data') === 0
+      this.#isAlone = isFirst && comesFromSocket(stream)
+      stream.on('data', this.#onData)
+    }
     this.#reads = true
-    this.#stream.resume()
+    stream.resume()
   }
 
   pause(): void {
@@ -138,8 +152,8 @@ class NodeReader implements BodyReader {
 
   discard(chunk: Uint8Array): void {
     const { buffer, byteLength } = chunk
-    if (byteLength < WORTH_DISCARDING || byteLength < buffer.byteLength) return
-    if (buffer instanceof ArrayBuffer && isReadForUs(this.#stream)) buffer.transfer(0)
+    if (!this.#isAlone || byteLength < WORTH_DISCARDING || byteLength < buffer.byteLength) return
+    if (buffer instanceof ArrayBuffer) buffer.transfer(0)
   }
 
   letGo(): void {

@@ -33,6 +33,7 @@ test('a caller who is refused lets its program go on before it tries again', asy
   })
   const plans: Plan[] = []
   const nextPlan = (): Plan => {
+    if (plans.length > 100) throw new Error('it never pauses')
     plans.push(calmPlan(service, Math.random))
     return plans.at(-1)!
   }
@@ -43,7 +44,9 @@ test('a caller who is refused lets its program go on before it tries again', asy
 
 test('a client in another process that does not finish is ended, and told of', async () => {
   const ledger = new Ledger()
-  const guests = new Guests(startDeaf, ledger)
-  await guests.finish(0)
+  const guest = startDeaf()
+  const guests = new Guests(() => guest, ledger)
+  await guests.finish(0.5)
+  expect(guest.signalCode).toBe('SIGKILL')
   expect(ledger.problems).toEqual(['a client in another process did not finish'])
 })

@@ -1,33 +1,36 @@
 import { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { readerOf } from '../../src/client/body-reader.ts'
 import { RawClient, WebServer, bytesOf, sha1 } from '../support/bodies.ts'
 
 const body = bytesOf(2 ** 20)
 
-/** The chunks that a program pushes into a stream, as it sees them. */
-function pushedInto(stream: Readable): Uint8Array[] {
-  const chunks: Uint8Array[] = []
-  const push = stream.push.bind(stream)
-  stream.push = (chunk: Uint8Array | null) => {
-    if (chunk !== null) chunks.push(chunk)
-    return push(chunk)
-  }
-  return chunks
+interface Read {
+  readonly bytes: Uint8Array
+  /** How many of the chunks were of 8 KiB or more, and how many have lost their memory. */
+  readonly large: number
+  readonly gone: number
 }
 
 /** Reads a stream to its end, copying each chunk and giving it back. */
-function readAll(stream: Readable): Promise<Uint8Array> {
+function readAll(stream: Readable): Promise<Read> {
   const copies: Uint8Array[] = []
+  const chunks: Uint8Array[] = []
   return new Promise((resolve, reject) => {
     const reader = readerOf(stream, {
       onChunk: (chunk) => {
+        chunks.push(chunk as Uint8Array)
         copies.push(Uint8Array.from(chunk as Uint8Array))
         reader.discard(chunk as Uint8Array)
       },
-      onEnd: () => resolve(Buffer.concat(copies)),
+      onEnd: () =>
+        resolve({
+          bytes: Buffer.concat(copies),
+          large: copies.filter(({ length }) => length >= 8 * 1024).length,
+          gone: chunks.filter(isGone).length,
+        }),
       onBroken: reject,
     })
     reader.resume()
@@ -36,43 +39,80 @@ function readAll(stream: Readable): Promise<Uint8Array> {
 
 const isGone = ({ buffer }: Uint8Array): boolean => (buffer as ArrayBuffer).detached
 
-test('the memory of what was read from a socket is given back at once', async () => {
+/** A request whose body is on its way, for the length of `use`. */
+async function withRequest(use: (request: IncomingMessage) => Promise<void>): Promise<void> {
   await using server = await WebServer.start(() => undefined)
   await using client = await RawClient.connect(server.port)
   const coming = server.request()
   client.post(body.length).write(body)
-  const request = await coming
-  const chunks = pushedInto(request)
-  expect(sha1(await readAll(request))).toBe(sha1(body))
-  const large = chunks.filter((chunk) => isGone(chunk) || chunk.length >= 16 * 1024)
-  expect(large.length).toBeGreaterThan(2)
-  expect(large.every(isGone)).toBe(true)
-})
+  await use(await coming)
+}
 
-test('but not while somebody else listens to the request', async () => {
-  await using server = await WebServer.start(() => undefined)
-  await using client = await RawClient.connect(server.port)
-  const coming = server.request()
-  client.post(body.length).write(body)
-  const request = await coming
-  const heard: Uint8Array[] = []
-  request.on('data', (chunk: Uint8Array) => heard.push(chunk))
-  expect(sha1(await readAll(request))).toBe(sha1(body))
-  expect(sha1(Buffer.concat(heard))).toBe(sha1(body))
-})
+test('the memory of what was read from a socket is given back at once', () =>
+  withRequest(async (request) => {
+    const { bytes, large, gone } = await readAll(request)
+    expect(sha1(bytes)).toBe(sha1(body))
+    expect(large).toBeGreaterThan(2)
+    expect(gone).toBe(large)
+  }))
 
-test.each<[string, () => Readable]>([
-  ['a stream of the program’s own', () => new Readable({ read: () => undefined })],
-  [
-    'a request that the program has made up',
-    () => new IncomingMessage({ readable: false } as unknown as Socket),
-  ],
-])('the chunks of %s stay its own', async (_, make) => {
-  const stream = make()
-  const chunk = Uint8Array.from(body)
-  stream.push(chunk)
-  stream.push(null)
-  expect(sha1(await readAll(stream))).toBe(sha1(body))
-  expect(isGone(chunk)).toBe(false)
-  expect(sha1(chunk)).toBe(sha1(body))
+describe('but not what somebody else may have:', () => {
+  test.each<[string, (request: IncomingMessage, heard: Uint8Array[]) => void]>([
+    ['who listens too', (request, heard) => void request.on('data', (chunk) => heard.push(chunk))],
+    [
+      'who has looked at the beginning',
+      (request, heard) => void request.once('data', (chunk) => heard.push(chunk)),
+    ],
+    [
+      'who reads it as well',
+      (request, heard) =>
+        void request.on('readable', () => {
+          for (let chunk = request.read(); chunk !== null; chunk = request.read()) heard.push(chunk)
+        }),
+    ],
+    [
+      'who has patched the request',
+      (request, heard) => {
+        const push = request.push.bind(request)
+        request.push = (chunk: Uint8Array | null) => {
+          if (chunk !== null) heard.push(chunk)
+          return push(chunk)
+        }
+      },
+    ],
+  ])('%s', (_, listen) =>
+    withRequest(async (request) => {
+      const heard: Uint8Array[] = []
+      listen(request, heard)
+      const { bytes, gone } = await readAll(request)
+      expect(sha1(bytes)).toBe(sha1(body))
+      expect(gone).toBe(0)
+      expect(heard.length).toBeGreaterThan(0)
+      expect(heard.some(isGone)).toBe(false)
+    }),
+  )
+
+  test('who begins to listen while it is read', () =>
+    withRequest(async (request) => {
+      const heard: Uint8Array[] = []
+      const reading = readAll(request)
+      request.once('data', () => request.on('data', (chunk: Uint8Array) => heard.push(chunk)))
+      const { bytes } = await reading
+      expect(sha1(bytes)).toBe(sha1(body))
+      expect(heard.length).toBeGreaterThan(0)
+      expect(heard.some(isGone)).toBe(false)
+    }))
+
+  test.each<[string, () => Readable]>([
+    ['a stream of the program’s own', () => new Readable({ read: () => undefined })],
+    ['a request that the program has made up', () => new IncomingMessage(new Socket())],
+  ])('%s', async (_, make) => {
+    const stream = make()
+    const chunk = Uint8Array.from(body)
+    stream.push(chunk)
+    stream.push(null)
+    expect(sha1((await readAll(stream)).bytes)).toBe(sha1(body))
+    expect(isGone(chunk)).toBe(false)
+    expect(sha1(chunk)).toBe(sha1(body))
+  })
 })
