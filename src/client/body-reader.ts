@@ -138,8 +138,8 @@ class NodeReader implements BodyReader {
   resume(): void {
     const stream = this.#stream
     if (!this.#reads) {
-      const isFirst = !Readable.isDisturbed(stream) && stream.listenerCount('data') === 0
-      this.#isAlone = isFirst && comesFromSocket(stream)
+      const isHeard = stream.listenerCount('data') > 0 || stream.listenerCount('readable') > 0
+      this.#isAlone = !isHeard && !Readable.isDisturbed(stream) && comesFromSocket(stream)
       stream.on('data', this.#onData)
     }
     this.#reads = true

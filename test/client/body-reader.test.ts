@@ -64,6 +64,10 @@ describe('but not what somebody else may have:', () => {
       (request, heard) => void request.once('data', (chunk) => heard.push(chunk)),
     ],
     [
+      'who reads once',
+      (request, heard) => void request.once('readable', () => heard.push(request.read())),
+    ],
+    [
       'who reads it as well',
       (request, heard) =>
         void request.on('readable', () => {
