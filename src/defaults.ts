@@ -27,7 +27,7 @@ export const flowDefaults: {
   payloadThreshold: 32_768, // bytes: smaller binary fields travel beside the others
   inlineBytes: 2_048, // bytes of encoded fields that fit beside a task's header
   memoryShare: 0.25, // of the memory that the process may use
-  spin: availableParallelism() > 1 ? 0.05 : 0, // ms to look for work before going to sleep
+  spin: availableParallelism() > 1 ? 0.5 : 0, // ms to look for work before going to sleep
   metrics: true, // measure what workers and callers do
   checkInputs: false, // compare payloads before and after each handler
   processTimeout: 5_000, // ms

@@ -91,7 +91,10 @@ export interface FlowOptions {
   readonly priorityAgeing?: number
   /** Binary fields of at least so many bytes lie in shared memory. Default 32 KiB. */
   readonly payloadThreshold?: number
-  /** Longest time to look for work before going to sleep, in milliseconds; 0 never looks. Default 0.05. */
+  /**
+   * Longest time for which workers and callers look for work before they go to sleep, in milliseconds; 0 never looks. They
+   * look as long as that has lately found some, and let others have the core meanwhile. Default 0.5, on one core 0.
+   */
   readonly spin?: number
   /**
    * Whether workers and callers measure what they do, for `flow.metrics()`, the steps of `flow.stats()` and the `timings` of

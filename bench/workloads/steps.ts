@@ -29,7 +29,7 @@ async function run({ pairs, seconds, quick }: Settings): Promise<Outcome> {
   const rows: Row[] = []
   const series = sides.map((side) => ({ side: side.family, points: [] as Point[] }))
   const webSeries = sides.map((side) => ({ side: side.family, points: [] as Point[] }))
-  const perStep = new Map<Side, { us: number[]; webUs: number[] }>()
+  const perStep: StepCost[] = []
   const missing = noPython === undefined ? [] : [{ name: original.name, reason: noPython }]
 
   for (const [index, side] of sides.entries()) {
@@ -61,20 +61,27 @@ async function run({ pairs, seconds, quick }: Settings): Promise<Outcome> {
           y: median(at(busy, position, 'webCpuUsPerTask')),
         })
       })
-      const last = counts.length - 1
-      const further = counts[last]! - counts[0]!
-      const costs = (figures: typeof trips, key: string): number[] => {
-        const [few, many] = [at(figures, 0, key), at(figures, last, key)]
+      const costs = (figures: typeof trips, key: string, position: number): number[] => {
+        const [few, many] = [at(figures, 0, key), at(figures, position, key)]
+        const further = counts[position]! - counts[0]!
         return many.map((each, round) => (each - few[round]!) / further)
       }
-      perStep.set(side, { us: costs(trips, 'p50Us'), webUs: costs(busy, 'webCpuUsPerTask') })
+      for (let position = 1; position < counts.length; position++) {
+        perStep.push({
+          side,
+          steps: counts[position]!,
+          us: costs(trips, 'p50Us', position),
+          webUs: costs(busy, 'webCpuUsPerTask', position),
+        })
+      }
     } finally {
       await Promise.all(flows.map((flow) => flow[Symbol.asyncDispose]()))
     }
   }
-  for (const [side, { us, webUs }] of perStep) {
+  for (const { side, steps: length, us, webUs } of perStep) {
     rows.push({
-      name: `${side.name}, a further step`,
+      name: `${side.name}, a further step of ${length}`,
+      steps: length,
       perStepUs: median(us),
       perStepUsMin: Math.min(...us),
       perStepUsMax: Math.max(...us),
@@ -84,14 +91,16 @@ async function run({ pairs, seconds, quick }: Settings): Promise<Outcome> {
       measurements: us.length,
     })
   }
-  const mine = perStep.get(ours)!
+  const mine = perStep.filter(({ side }) => side === ours)
   return {
     results: rows,
     ratios: {},
     goals: [
-      goal('A further step, median round trip', 10, mine.us),
+      ...mine.map(({ steps: length, us }) =>
+        goal(`A further step of ${length}, median round trip`, 10, us),
+      ),
       // It does not touch the task in between; what is left is that it wakes up for fewer tasks at a time.
-      goal('A further step, processor time of the web process per task', 0.5, mine.webUs),
+      goal('A further step, processor time of the web process per task', 0.5, mine.at(-1)!.webUs),
     ],
     charts: [
       {
@@ -126,6 +135,14 @@ const goal = (what: string, most: number, values: readonly number[]): Goal => ({
   max: Math.max(...values),
   pairs: values.length,
 })
+
+/** What each step after the first cost in a flow of so many, round by round. */
+interface StepCost {
+  readonly side: Side
+  readonly steps: number
+  readonly us: readonly number[]
+  readonly webUs: readonly number[]
+}
 
 interface Point {
   readonly x: number

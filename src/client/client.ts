@@ -20,7 +20,7 @@ import { ClientMeter } from '../metrics/meters.ts'
 import { BellReader } from '../transport/bell-reader.ts'
 import type { Control } from '../transport/control.ts'
 import { generationOf, slotOf } from '../transport/ring.ts'
-import { Spinner } from '../transport/spinner.ts'
+import { Spinner, letOthersGo } from '../transport/spinner.ts'
 import {
   DONE,
   OUTCOME_COMPLETED,
@@ -386,6 +386,7 @@ export class Client {
       const now = this.#control.clock.now()
       if (this.#spinUntil === BUSY) this.#spinUntil = this.#spinner.begin(now)
       if (now < this.#spinUntil) {
+        letOthersGo()
         setImmediate(this.#onTurn)
         return
       }

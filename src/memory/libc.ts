@@ -21,6 +21,7 @@ export interface Libc {
   readonly dup: (fd: number) => number
   readonly close: (fd: number) => number
   readonly write: (fd: number, address: number, length: number) => number
+  readonly schedYield: () => number
   readonly prctl: (option: number, value: number) => number
   readonly getppid: () => number
   readonly getsockopt: (
@@ -50,6 +51,7 @@ export function libc(): Libc {
     dup: self.func('int dup(int fd)'),
     close: self.func('int close(int fd)'),
     write: self.func('int64_t write(int fd, uintptr_t buffer, size_t length)'),
+    schedYield: self.func('int sched_yield()'),
     prctl: self.func('int prctl(int option, unsigned long value)'),
     getppid: self.func('int getppid()'),
     getsockopt: self.func(

@@ -114,9 +114,19 @@ export class Shape {
     return this.#plainlyAssignable
   }
 
-  has(name: string): boolean {
+  /** Whether these fields, in this order, are all the enumerable ones that `target` has. */
+  isWholeOf(target: object): boolean {
+    const { names } = this
+    let index = 0
+    for (const name in target) if (name !== names[index++]) return false
+    return index === names.length
+  }
+
+  /** Deletes the own enumerable fields of `target` that are none of the shape's. */
+  prune(target: object): void {
     this.#nameSet ??= new Set(this.names)
-    return this.#nameSet.has(name)
+    for (const name of Object.keys(target))
+      if (!this.#nameSet.has(name)) delete (target as Record<string, unknown>)[name]
   }
 }
 

@@ -87,10 +87,7 @@ export class FieldDecoder {
     prune = false,
   ): void {
     const shape = this.#reader.read(target, bytes, start, length, opener)
-    if (!prune) return
-    for (const name in target)
-      if (Object.hasOwn(target, name) && !shape.has(name))
-        delete (target as Record<string, unknown>)[name]
+    if (prune && !shape.isWholeOf(target)) shape.prune(target)
   }
 
   /** Shapes of objects remembered to read them faster; bounded, whatever the bytes are. */

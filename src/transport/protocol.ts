@@ -87,6 +87,11 @@ export interface WorkerOrigin {
   readonly pid: number
 }
 
+/** The first word of a worker that is a thread: its entry has loaded, and it wants to know what it is to work on. */
+export const ENTRY_LOADED = 'entry loaded'
+/** A thread's second word: it has taken the memory in hand and loaded its handler, whether that went well or not. */
+export const HANDLER_LOADED = 'handler loaded'
+
 /** Reports are the bytes of `encodeReport()`; errors are their `err`. */
 export type WorkerMessage =
   | { readonly type: 'ready' }

@@ -9,6 +9,11 @@ export class Company {
   readonly #wantSolitude: (() => void)[] = []
   #waiting: (() => void)[] = []
 
+  /** Whether a loop gathers, or has a batch. */
+  get isPresent(): boolean {
+    return this.#present > 0
+  }
+
   /** Before a loop gathers. Returns a promise when somebody is, or wants to be, alone. */
   join(): Promise<void> | undefined {
     if (!this.#isOneAlone && this.#wantSolitude.length === 0) {

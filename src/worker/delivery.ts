@@ -18,6 +18,7 @@ import {
 } from '../transport/task-table.ts'
 import { reduce } from '../transport/reduce.ts'
 import { cellOf } from '../transport/ring.ts'
+import { letOthersGo } from '../transport/spinner.ts'
 import type { Claim } from './batcher.ts'
 import type { FailureLog } from './log.ts'
 import type { Sleeper } from './sleeper.ts'
@@ -26,6 +27,8 @@ import type { Sleeper } from './sleeper.ts'
 type Obstacle = 'room' | 'memory'
 
 const OUTPUT = -1
+/** Milliseconds to look for room: what makes it takes that long at the most, or much longer. */
+const LONGEST_LOOK_FOR_ROOM = 0.05
 
 /** Hands tasks over to the next step that wants them, or to their client with their outcome. */
 export class Delivery {
@@ -202,8 +205,11 @@ export class Delivery {
   #spinForRoom(slot: number): void {
     const { tasks, queues, clock } = this.#control
     const queue = queues[this.#fullStep]!
-    const until = clock.now() + this.#spin
-    while (clock.now() < until) if (queue.hasRoom(tasks.priority(slot))) return
+    const until = clock.now() + Math.min(this.#spin, LONGEST_LOOK_FOR_ROOM)
+    while (clock.now() < until) {
+      if (queue.hasRoom(tasks.priority(slot))) return
+      letOthersGo()
+    }
   }
 
   /** Settles a task that was handled, but cannot be handed over, with the reason for it. */

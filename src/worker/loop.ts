@@ -1,7 +1,7 @@
 import type { FieldDecoder, FieldEncoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { Payloads } from '../transport/payloads.ts'
-import { Spinner } from '../transport/spinner.ts'
+import { Spinner, letOthersGo } from '../transport/spinner.ts'
 import { EXPIRED } from '../metrics/counters.ts'
 import type { StepMeter } from '../metrics/meters.ts'
 import { BatchRunner, type RunnerOptions } from './batch-runner.ts'
@@ -24,7 +24,7 @@ export interface LoopOptions extends RunnerOptions {
 
 /** Lets the event loop turn at least this often, in milliseconds. */
 const YIELD_EVERY = 2
-const SPINS_PER_LOOK_AT_CLOCK = 32
+const LOOKS_PER_TURN = 8
 
 const none: Claim[] = []
 
@@ -129,10 +129,16 @@ export class StepLoop {
       if (batch.length === 0) {
         this.#delivery.flush()
         company?.leave()
-        const now = clock.now()
+        let now = clock.now()
+        if (now - lastTurn > YIELD_EVERY) {
+          await nextTurn()
+          lastTurn = now = clock.now()
+        }
         this.#turns.rest(now)
-        if (!this.#spin(now)) await this.#sleepForWork()
-        lastTurn = clock.now()
+        // Looking holds the event loop, which another loop's batch may wait for.
+        if (company?.isPresent === true || !this.#spin(now)) {
+          if (await this.#sleepForWork()) lastTurn = clock.now()
+        }
         continue
       }
       if (queue.hasSleeper() && !queue.isEmpty()) this.#control.wakeWorker(step)
@@ -167,26 +173,30 @@ export class StepLoop {
     const until = this.#spinner.begin(now)
     if (until === 0) return false
     do {
-      for (let spins = 0; spins < SPINS_PER_LOOK_AT_CLOCK; spins++) {
+      for (let looks = 0; looks < LOOKS_PER_TURN; looks++) {
         if (!queue.isEmpty() && !queue.isGathering()) {
           this.#spinner.hit()
           return true
         }
       }
+      letOthersGo()
     } while (clock.now() < until)
     this.#spinner.miss()
     return false
   }
 
-  async #sleepForWork(): Promise<void> {
+  /** Sleeps until there may be work; true when it has slept, and not found some at the last look. */
+  async #sleepForWork(): Promise<boolean> {
     const { step, worker } = this.#options
     const queue = this.#control.queues[step]!
-    await this.#sleeper.sleep(Infinity, () => {
+    const sleep = this.#sleeper.sleep(Infinity, () => {
       // Among the sleepers only once the bell is armed: who takes the name off the list rings.
       queue.sleep(worker)
       return this.#stopping || (!queue.isEmpty() && !queue.isGathering())
     })
+    await sleep
     // The worker's name stands for all its loops: it stays on the list while one of them sleeps.
     if (!this.#sleeper.isAsleep) queue.wake(worker)
+    return sleep !== undefined
   }
 }

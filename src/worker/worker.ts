@@ -22,6 +22,8 @@ import { Sleeper } from './sleeper.ts'
 export interface ParentPort {
   readonly send: Send
   onMessage(listener: (message: ParentMessage) => void): void
+  /** Is told when the worker has tried to load its handler's module. */
+  readonly onHandlerLoaded?: () => void
   /** Ends the worker. */
   exit(code: number): void
 }
@@ -77,6 +79,8 @@ async function main(
   } catch (error) {
     fail(error instanceof InvalidHandlerError ? 'handler' : 'start', error)
     return
+  } finally {
+    port.onHandlerLoaded?.()
   }
   if (flowStarted) {
     fail('flow-in-worker', new Error('a flow was started while the handler module was imported'))
