@@ -6,6 +6,10 @@ const LEAST_ANSWERED = 0.97
 /** Close enough: noise is larger. */
 const PRECISION = 1.04
 
+/** How much lower to try where a rate was not kept for longer. */
+const STEP_DOWN = 0.95
+const MOST_STEPS_DOWN = 6
+
 const passes = ({ heavy }: Trial): boolean =>
   heavy.failed === 0 &&
   !heavy.isAbandoned &&
@@ -31,4 +35,16 @@ export async function highestRate(
     else rate = tooHigh === Infinity ? low * 1.2 : Math.sqrt(low * tooHigh)
   }
   return best
+}
+
+/** The first rate that is kept, from `rate` downwards in small steps; undefined where none was. */
+export async function keptRate(
+  attempt: (perSecond: number) => Promise<Trial>,
+  rate: number,
+): Promise<Trial | undefined> {
+  for (let step = 0; step <= MOST_STEPS_DOWN; step++) {
+    const trial = await attempt(rate * STEP_DOWN ** step)
+    if (passes(trial)) return trial
+  }
+  return undefined
 }

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import { reasonOf } from '../harness/contest.ts'
 import { rotated } from '../harness/pairs.ts'
 import type { Missing } from '../harness/peers.ts'
-import { P99_MS, highestRate } from '../harness/rate-search.ts'
+import { P99_MS, highestRate, keptRate } from '../harness/rate-search.ts'
 import {
   type Outcome,
   type Ratio,
@@ -26,6 +26,8 @@ const CALIBRATION_CLIENTS = 48
 const QUICK_CLIENTS = 4
 const FIRST_TRIALS = 6
 const LATER_TRIALS = 4
+/** How many times as long the light routes are compared: a 99th percentile wants some hundred requests. */
+const LIGHT_TIMES = 3
 
 /** A network behind HTTP, under a constant rate of requests, beside what people build today. */
 async function run(settings: Settings): Promise<Outcome> {
@@ -62,6 +64,7 @@ async function serve(sampled: Sampled, { pairs, seconds, quick }: Settings): Pro
   try {
     const found = new Map(sides.map((side): [ServiceSide, Round[]] => [side, []]))
     const plain = sides.find(({ setup }) => setup.family === PLAIN)!
+    const long = quick ? seconds : seconds * LIGHT_TIMES
     for (let round = 0; round < pairs; round++) {
       for (const side of rotated(sides, round)) {
         const attempt = (perSecond: number): Promise<Trial> => side.trial(perSecond, seconds)
@@ -73,11 +76,17 @@ async function serve(sampled: Sampled, { pairs, seconds, quick }: Settings): Pro
           `${model}: round ${round + 1} of ${pairs}: ${side.setup.family} ${best === undefined ? 'kept no rate' : `${best.perSecond.toFixed(0)} requests/s, light route ${best.light.p99Ms.toFixed(1)} ms`}`,
         )
       }
-      // The light routes at one and the same rate: what plain Fastify can keep.
+      // The light routes at one and the same rate: what plain Fastify can keep for that long.
       const rate = found.get(plain)!.at(-1)!.best?.perSecond
       if (rate === undefined) continue
-      for (const side of rotated(sides, round))
-        found.get(side)!.at(-1)!.atPlain = await side.trial(rate, seconds)
+      const atPlain = await keptRate((perSecond) => plain.trial(perSecond, long), rate)
+      if (atPlain === undefined) continue
+      found.get(plain)!.at(-1)!.atPlain = atPlain
+      for (const side of rotated(sides, round).filter((each) => each !== plain))
+        found.get(side)!.at(-1)!.atPlain = await side.trial(atPlain.perSecond, long)
+      progress(
+        `${model}: round ${round + 1} of ${pairs}: light routes at ${atPlain.perSecond.toFixed(0)} requests/s: ${sides.map((side) => `${side.setup.family} ${found.get(side)!.at(-1)!.atPlain!.light.p99Ms.toFixed(1)} ms`).join(', ')}`,
+      )
     }
     for (const [side, rounds] of found) rows.push(rowOf(model, side.setup, rounds))
     return outcomeOf(model, found, rows, [...missing, ...notThere])
