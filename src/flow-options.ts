@@ -11,7 +11,7 @@ import {
   finiteDuration,
   flag,
   integer,
-  list,
+  cloneables,
   oneOf,
   signal,
 } from './options.ts'
@@ -189,7 +189,7 @@ const flowRules = {
 export const processRules: Rules = { timeout: duration(0), signal, priority: integer(0) }
 export const startRules: Rules = { timeout: finiteDuration(0) }
 export const reloadRules: Rules = {
-  args: list,
+  args: cloneables,
   timeout: finiteDuration(0),
   drainTimeout: finiteDuration(0),
 }

@@ -54,6 +54,10 @@ export const flag: Rule = {
   accepts: (value) => typeof value === 'boolean',
 }
 export const list: Rule = { expects: 'an array', accepts: Array.isArray }
+export const cloneables: Rule = {
+  expects: 'an array of values that can be cloned',
+  accepts: (value) => Array.isArray(value) && isCloneable(value),
+}
 export const object: Rule = {
   expects: 'an object',
   accepts: (value) => typeof value === 'object' && value !== null,
@@ -106,4 +110,13 @@ function show(value: unknown): string {
   if (typeof value === 'object' && value !== null)
     return Array.isArray(value) ? 'an array' : 'an object'
   return typeof value === 'function' ? 'a function' : String(value)
+}
+
+function isCloneable(value: unknown): boolean {
+  try {
+    structuredClone(value)
+    return true
+  } catch {
+    return false
+  }
 }

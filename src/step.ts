@@ -1,7 +1,17 @@
 import { stepDefaults } from './defaults.ts'
 import { InvalidHandlerError, InvalidOptionError } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
-import { bytes, checkOptions, duration, integer, list, object, oneOf, text } from './options.ts'
+import {
+  bytes,
+  checkOptions,
+  cloneables,
+  duration,
+  integer,
+  list,
+  object,
+  oneOf,
+  text,
+} from './options.ts'
 import type { ResourceLimits } from './runtime/worker-handle.ts'
 import type { BaseTask, TaskClassOf } from './task.ts'
 
@@ -63,7 +73,9 @@ export interface FlowStepOptions<Task extends BaseTask> {
 
 type ArgsOption<Args extends readonly unknown[]> = [] extends Args
   ? { readonly args?: Args }
-  : { /** Arguments of the handler's constructor, structured-cloneable. */ readonly args: Args }
+  : {
+      /** Arguments of the handler's constructor: what `structuredClone()` takes. */ readonly args: Args
+    }
 
 type StepArguments<Task extends BaseTask, Args extends readonly unknown[]> = [] extends Args
   ? [options?: FlowStepOptions<Task> & ArgsOption<Args>]
@@ -85,7 +97,7 @@ const rules = {
   execArgv: list,
   env: object,
   resourceLimits: object,
-  args: list,
+  args: cloneables,
 } as const
 
 /** What a step resolves its options to. */

@@ -79,13 +79,12 @@ async function serve(sampled: Sampled, { pairs, seconds, quick }: Settings): Pro
       // The light routes at one and the same rate: what plain Fastify can keep for that long.
       const rate = found.get(plain)!.at(-1)!.best?.perSecond
       if (rate === undefined) continue
-      const atPlain = await keptRate((perSecond) => plain.trial(perSecond, long), rate)
-      if (atPlain === undefined) continue
-      found.get(plain)!.at(-1)!.atPlain = atPlain
-      for (const side of rotated(sides, round).filter((each) => each !== plain))
-        found.get(side)!.at(-1)!.atPlain = await side.trial(atPlain.perSecond, long)
+      const kept = await keptRate((perSecond) => plain.trial(perSecond, long), rate)
+      if (kept === undefined) continue
+      for (const side of rotated(sides, round))
+        found.get(side)!.at(-1)!.atPlain = await side.trial(kept.perSecond, long)
       progress(
-        `${model}: round ${round + 1} of ${pairs}: light routes at ${atPlain.perSecond.toFixed(0)} requests/s: ${sides.map((side) => `${side.setup.family} ${found.get(side)!.at(-1)!.atPlain!.light.p99Ms.toFixed(1)} ms`).join(', ')}`,
+        `${model}: round ${round + 1} of ${pairs}: light routes at ${kept.perSecond.toFixed(0)} requests/s: ${sides.map((side) => `${side.setup.family} ${found.get(side)!.at(-1)!.atPlain!.light.p99Ms.toFixed(1)} ms`).join(', ')}`,
       )
     }
     for (const [side, rounds] of found) rows.push(rowOf(model, side.setup, rounds))

@@ -60,7 +60,10 @@ interface MemoryAddress {
 
 export type ParentMessage =
   | { readonly type: 'init'; readonly init: WorkerInit }
+  /** The worker is to finish its batches, and then to end. */
   | { readonly type: 'stop' }
+  /** The worker is to end at once, whatever it is at. Threads alone are asked: a process is killed. */
+  | { readonly type: 'end' }
 
 /** How a worker's start failed, so that the parent can throw the error that fits. */
 export type StartFailure = 'handler' | 'flow-in-worker' | 'start'
@@ -86,11 +89,6 @@ export interface WorkerOrigin {
   readonly worker: number
   readonly pid: number
 }
-
-/** The first word of a worker that is a thread: its entry has loaded, and it wants to know what it is to work on. */
-export const ENTRY_LOADED = 'entry loaded'
-/** A thread's second word: it has taken the memory in hand and loaded its handler, whether that went well or not. */
-export const HANDLER_LOADED = 'handler loaded'
 
 /** Reports are the bytes of `encodeReport()`; errors are their `err`. */
 export type WorkerMessage =

@@ -172,15 +172,16 @@ export class StepLoop {
     const queue = this.#control.queues[this.#options.step]!
     const until = this.#spinner.begin(now)
     if (until === 0) return false
-    do {
+    for (;;) {
       for (let looks = 0; looks < LOOKS_PER_TURN; looks++) {
         if (!queue.isEmpty() && !queue.isGathering()) {
           this.#spinner.hit()
           return true
         }
       }
-      letOthersGo()
-    } while (clock.now() < until)
+      if (clock.now() >= until) break
+      letOthersGo() // and looks again, however long that was
+    }
     this.#spinner.miss()
     return false
   }

@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads'
-import { ENTRY_LOADED, HANDLER_LOADED, type ParentMessage } from '../transport/protocol.ts'
+import type { ParentMessage } from '../transport/protocol.ts'
 import { runWorker } from './worker.ts'
 
 const port = parentPort
@@ -11,7 +11,5 @@ runWorker({
     return true
   },
   onMessage: (listener) => port.on('message', (message) => listener(message as ParentMessage)),
-  onHandlerLoaded: () => port.postMessage(HANDLER_LOADED),
   exit: (code) => process.exit(code),
 })
-port.postMessage(ENTRY_LOADED)

@@ -22,8 +22,6 @@ import { Sleeper } from './sleeper.ts'
 export interface ParentPort {
   readonly send: Send
   onMessage(listener: (message: ParentMessage) => void): void
-  /** Is told when the worker has tried to load its handler's module. */
-  readonly onHandlerLoaded?: () => void
   /** Ends the worker. */
   exit(code: number): void
 }
@@ -37,6 +35,10 @@ export function runWorker(port: ParentPort): void {
   let stopRequested = false
   reportFatal(port)
   port.onMessage((message) => {
+    if (message.type === 'end') {
+      port.exit(1)
+      return
+    }
     if (message.type === 'stop') {
       stopRequested = true
       stop?.()
@@ -79,8 +81,6 @@ async function main(
   } catch (error) {
     fail(error instanceof InvalidHandlerError ? 'handler' : 'start', error)
     return
-  } finally {
-    port.onHandlerLoaded?.()
   }
   if (flowStarted) {
     fail('flow-in-worker', new Error('a flow was started while the handler module was imported'))
@@ -114,7 +114,9 @@ async function main(
           () => ownMemory(isThread),
           (grown) => port.send({ type: 'outgrown', bytes: grown }),
         )
-  const sleeper = new Sleeper(control, init.memory.ownBell)
+  // A thread closes its bell when it ends; the flow's own end must outlive it.
+  const { ownBell } = init.memory
+  const sleeper = new Sleeper(control, isThread ? libc().dup(ownBell) : ownBell)
   const loops = startLoops(init, control, handler, log, sleeper, memoryLimit)
   onRunning(() => {
     stopping.abort()

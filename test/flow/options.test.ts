@@ -32,7 +32,8 @@ describe('options', () => {
     [{ isolation: 'fiber' }, "'process' or 'thread', not 'fiber'"],
     [{ name: '' }, 'a non-empty string'],
     [{ concurrency: 0 }, 'an integer from 1 to 1024'],
-    [{ args: 'x' }, "an array, not 'x'"],
+    [{ args: 'x' }, "an array of values that can be cloned, not 'x'"],
+    [{ args: [() => 1] }, 'an array of values that can be cloned'],
     [{ env: null }, 'an object, not null'],
   ])('a value of a step that makes no sense is refused with the reason: %o', (options, message) => {
     expect(() => step(options)).toThrow(InvalidOptionError)
