@@ -38,7 +38,7 @@ export interface ReloadTimes {
 
 /** Restarts in a row that end before the worker is ready, until a step that has no other is given up. */
 const MAX_FAILED_STARTS = 5
-/** Milliseconds to wait for workers that were ended by force: a stuck thread never ends. */
+/** Milliseconds to wait for workers that were ended: a stuck thread never does. Longer than any that ends is given. */
 const LAST_GRACE = 5_000
 
 /** Starts the workers of a flow, replaces those that die or are to be others, and ends them all. */

@@ -18,7 +18,10 @@ export interface WorkerHandle {
   /** The process id; for a thread the id of the process that it is in. */
   readonly pid: number
   send(message: ParentMessage): void
-  /** Ends it at once. `onExit` follows, except for a thread stuck in native code, which cannot be ended. */
+  /**
+   * Ends it: a process at once, a thread as soon as its event loop turns, by force after a while. `onExit` follows, except
+   * for a thread stuck in native code, which cannot be ended.
+   */
   kill(): void
 }
 
