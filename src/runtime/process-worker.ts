@@ -10,6 +10,7 @@ import {
   entryUrl,
   inheritedEnv,
   inheritedExecArgv,
+  sendInit,
 } from './worker-handle.ts'
 
 /** Number of the first descriptor after stdin, stdout, stderr and the control channel. */
@@ -79,7 +80,7 @@ export function spawnProcess(
     // A worker that has just died cannot be told anything; its exit follows.
     if (child.connected) child.send(message, () => undefined)
   }
-  send({ type: 'init', init })
+  sendInit(send, init, events)
   return { pid: child.pid ?? -1, send, kill: () => child.kill('SIGKILL') }
 }
 

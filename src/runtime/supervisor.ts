@@ -1,4 +1,4 @@
-import { StartError, toError } from '../errors.ts'
+import { StartError } from '../errors.ts'
 import type { Control } from '../transport/control.ts'
 import { HangWatch } from './hang-watch.ts'
 import type { WorkerOrigin } from '../transport/protocol.ts'
@@ -246,13 +246,9 @@ export class Supervisor {
 
   async #startTogether(seats: readonly Seat[], timeout: number): Promise<void> {
     const start = new StartTogether(seats, timeout, ({ plan }) => plan.name)
-    try {
-      for (const seat of seats) {
-        seat.start = start
-        seat.spawn()
-      }
-    } catch (error) {
-      start.fail(toError(error))
+    for (const seat of seats) {
+      seat.start = start
+      seat.spawn()
     }
     try {
       await start.done

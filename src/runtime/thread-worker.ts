@@ -9,6 +9,7 @@ import {
   type WorkerPlan,
   entryUrl,
   inheritedEnv,
+  sendInit,
 } from './worker-handle.ts'
 
 /** Milliseconds that a thread gets to end by itself: the import of a module may take all of its event loop for longer. */
@@ -30,8 +31,7 @@ export function spawnThread(
   events: WorkerEvents,
 ): WorkerHandle {
   const { control, payloads, bells } = memory
-  // What cannot be cloned is refused before there is a thread.
-  const init: WorkerInit = structuredClone({
+  const init: WorkerInit = {
     ...plan,
     memory: {
       controlFd: control.fd,
@@ -44,7 +44,7 @@ export function spawnThread(
       bells: bells.map(({ write }) => write),
     },
     parentPid: undefined,
-  })
+  }
   const worker = new Worker(entryUrl('thread-entry'), {
     env: { ...inheritedEnv(), ...options.env },
     stdout: true,
@@ -72,7 +72,7 @@ export function spawnThread(
   worker.stdout.setEncoding('utf8').on('data', (text: string) => events.onOutput('stdout', text))
   worker.stderr.setEncoding('utf8').on('data', (text: string) => events.onOutput('stderr', text))
   const send = (message: ParentMessage): void => worker.postMessage(message)
-  send({ type: 'init', init })
+  sendInit(send, init, events)
   return {
     pid: process.pid,
     send,

@@ -1,4 +1,5 @@
 import type { ParentMessage, WorkerInit, WorkerMessage } from '../transport/protocol.ts'
+import { encodeReport } from '../transport/reports.ts'
 
 /** How a worker ended. */
 export interface WorkerExit {
@@ -78,4 +79,18 @@ export function inheritedEnv(env: NodeJS.ProcessEnv = process.env): NodeJS.Proce
 export function entryUrl(name: string): URL {
   const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
   return new URL(`../worker/${name}${extension}`, import.meta.url)
+}
+
+/** Sends a worker its first word. What cannot be sent fails its start. */
+export function sendInit(
+  send: (message: ParentMessage) => void,
+  init: WorkerInit,
+  events: WorkerEvents,
+): void {
+  try {
+    send({ type: 'init', init })
+  } catch (error) {
+    const report = encodeReport({ err: error })
+    queueMicrotask(() => events.onMessage({ type: 'failed', failure: 'start', report }))
+  }
 }

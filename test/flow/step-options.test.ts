@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { Flow, FlowStep } from '../../src/index.ts'
 import { SurroundingsHandler, SurroundingsTask } from '../fixtures/surroundings.ts'
 import { SyncHandler, WorkHandler, WorkTask } from '../fixtures/work.ts'
-import { describeIsolations, started } from '../support/flow.ts'
+import { describeIsolations, living, rejection, started } from '../support/flow.ts'
 import { Gate } from '../support/flow-gate.ts'
 
 describeIsolations('a step', (isolation) => {
@@ -72,4 +72,19 @@ describeIsolations('a step', (isolation) => {
     const { timings } = await flow.process(new WorkTask(1))
     expect(timings?.steps.map(({ step }) => step)).toEqual(['SyncHandler', 'WorkHandler'])
   })
+})
+
+test('arguments that cannot be sent to a process fail the start, and leave no worker', async () => {
+  const shared = new Uint8Array(new SharedArrayBuffer(8))
+  const flow = new Flow([
+    new FlowStep(SurroundingsHandler, {
+      args: [7, new Map([['a', shared]])],
+      name: 'surroundings',
+    }),
+  ])
+  expect(await rejection(flow.start())).toMatchObject({
+    name: 'StartError',
+    message: expect.stringMatching(/surroundings could not start: .*could not be cloned/),
+  })
+  expect(living(flow)).toBe(0)
 })
