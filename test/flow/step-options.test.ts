@@ -75,7 +75,7 @@ describeIsolations('a step', (isolation) => {
 })
 
 test('arguments that cannot be sent to a process fail the start, and leave no worker', async () => {
-  const shared = new Uint8Array(new SharedArrayBuffer(8))
+  const shared = new SharedArrayBuffer(8) as unknown as Uint8Array
   const flow = new Flow([
     new FlowStep(SurroundingsHandler, {
       args: [7, new Map([['a', shared]])],
