@@ -109,7 +109,6 @@ export class Admission {
         passed |= 1 << next.priority
         continue
       }
-      this.giveUp(next)
       this.#endTurn()
     }
   }
@@ -126,10 +125,10 @@ export class Admission {
     return starving.submittedAt
   }
 
-  /** Forgets a task that waits here, whose caller has the outcome. */
+  /** Forgets a task that may wait here: it has a place, or needs none any more. */
   giveUp(pending: Pending): void {
-    this.#waiting[pending.priority]!.giveUp()
-    this.#holders.delete(pending)
+    if (!this.#waiting[pending.priority]!.remove(pending)) return
+    if (pending.holdsMemory) this.#holders.delete(pending)
     this.#waitingCount--
     this.#control.paces.addTasks(this.#control.actor, pending.priority, -1)
   }
@@ -141,11 +140,9 @@ export class Admission {
     this.#control.paces.addTasks(this.#control.actor, pending.priority, 1)
   }
 
-  /** The tasks that wait here; each must be settled and given up before the next is asked for. */
+  /** The tasks that wait here; each must be given up before the next is asked for. */
   *drain(): Generator<Pending> {
-    for (const waiting of this.#waiting) {
-      for (let first = waiting.first(); first !== undefined; first = waiting.first()) yield first
-    }
+    for (const waiting of this.#waiting) while (waiting.first !== undefined) yield waiting.first
   }
 
   close(): void {
@@ -155,7 +152,7 @@ export class Admission {
 
   /** Whether somebody who waits comes before a new task. What others need may not be taken away; room is each priority's own. */
   #isBehind(pending: Pending): boolean {
-    if (this.#waiting[pending.priority]!.size > 0) return true
+    if (this.#waiting[pending.priority]!.first !== undefined) return true
     if (this.#lacks === 'room') return false
     const next = this.#next(0)
     return next !== undefined && !this.#isBefore(pending, next)
@@ -166,7 +163,7 @@ export class Admission {
     let next: Pending | undefined
     for (let priority = this.#waiting.length - 1; priority >= 0; priority--) {
       if ((passed & (1 << priority)) !== 0) continue
-      const first = this.#waiting[priority]!.first()
+      const { first } = this.#waiting[priority]!
       if (first === undefined) continue
       if (next === undefined || this.#isBefore(first, next)) next = first
     }
@@ -200,9 +197,8 @@ export class Admission {
     const { queues, actor } = this.#control
     for (const pending of this.#holders) {
       const refusal = this.#admit(pending)
-      if (refusal === undefined) this.giveUp(pending)
-      else if (refusal === 'room') queues[pending.firstStep]!.waitForRoom(actor)
-      else return // memory has been asked for, a slot comes with a completion
+      if (refusal === 'room') queues[pending.firstStep]!.waitForRoom(actor)
+      else if (refusal !== undefined) return // memory has been asked for, a slot comes with a completion
     }
   }
 
@@ -237,7 +233,7 @@ export class Admission {
     )
   }
 
-  /** Says what is missing when the task cannot be admitted. `now` is the time before its fields are written, if known. */
+  /** Says what is missing when the task cannot be admitted; otherwise it waits no more. `now` is the time before its fields are written, if known. */
   #admit(pending: Pending, now?: number): Refusal | undefined {
     const { tasks, queues, clock, actor } = this.#control
     const results = this.#results
@@ -259,12 +255,14 @@ export class Admission {
         if (this.#mayAllocate()) pending.missingPages = results.missingPages
         return 'memory'
       }
+      this.giveUp(pending)
       this.#events.onRefused(pending, toError(error))
       return undefined
     } finally {
       this.#admitting = undefined // or it would keep its memory
     }
     this.#slots.take(pending, results.takeLent())
+    if (this.#waitingCount > 0) this.giveUp(pending)
     const { taskClass, priority, submittedAt, deadline } = pending
     tasks.describe(slot, taskClass, priority, submittedAt, deadline)
     const isQuick = now !== undefined && results.placedPages === 0

@@ -378,8 +378,11 @@ export class Client {
       this.#foundInTurn += found
       if (this.#foundInTurn < COMPLETIONS_PER_TURN) {
         queueMicrotask(this.#onTurn)
-        return
+      } else {
+        this.#foundInTurn = 0
+        setImmediate(this.#onTurn)
       }
+      return
     }
     this.#foundInTurn = 0
     if (this.#pending > 0) {
@@ -549,9 +552,9 @@ export class Client {
   #withdraw(pending: Pending, outcome: number, error: Error): void {
     if (pending.settled) return
     const { slot } = pending
+    this.#admission.giveUp(pending)
     this.#settle(pending, outcome, error)
-    if (slot < 0) this.#admission.giveUp(pending)
-    else this.#slots.withdraw(slot)
+    if (slot >= 0) this.#slots.withdraw(slot)
     queueMicrotask(() => this.#retry())
   }
 

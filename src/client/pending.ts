@@ -1,6 +1,7 @@
 import type { RecordedTimings } from '../transport/task-table.ts'
 import type { Timed } from './deadlines.ts'
 import type { Finished } from './results.ts'
+import type { Waiting } from './waiting-list.ts'
 
 /** How one task is to be processed. */
 export interface SubmitOptions {
@@ -20,7 +21,7 @@ const takeSettlers = (resolve: (task: object) => void, reject: (error: Error) =>
 }
 
 /** A task between `submit` and its outcome. */
-export class Pending implements Timed {
+export class Pending implements Timed, Waiting {
   readonly task: object
   readonly taskClass: number
   readonly timeout: number
@@ -34,6 +35,7 @@ export class Pending implements Timed {
   readonly reject: (error: Error) => void
   earlier: Timed | undefined
   later: Timed | undefined
+  isListed = false
   onAbort: (() => void) | undefined
   /** -1 while it waits to be admitted. */
   slot = -1

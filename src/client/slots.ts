@@ -80,7 +80,7 @@ export class Slots {
       const generation = generationOfState(word)
       if (!tasks.move(slot, word, stateWord(FREE, actor, generation))) continue
       this.release(slot, generation)
-      this.#control.wakeRoomWaiters(step)
+      this.#control.noteWithdrawal(step)
       return
     }
   }
@@ -94,7 +94,7 @@ export class Slots {
     if (!tasks.move(slot, queuedAs, stateWord(FREE, actor, generation))) return false
     this.release(slot, generation)
     pending.slot = -1
-    this.#control.wakeRoomWaiters(pending.firstStep)
+    this.#control.noteWithdrawal(pending.firstStep)
     return true
   }
 

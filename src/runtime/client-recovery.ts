@@ -85,7 +85,7 @@ export class ClientRecovery {
       const step = tasks.target(slot)
       if (!tasks.move(slot, word, stateWord(FREE, actor, generationOfState(word)))) continue
       tasks.setFirstBlock(slot, -1)
-      if (state === QUEUED || state === CLAIMED) this.#control.wakeRoomWaiters(step)
+      if (state === QUEUED || state === CLAIMED) this.#control.noteWithdrawal(step)
       return true
     }
   }

@@ -68,7 +68,10 @@ export function recoverWorker(
     if (verdict.runsAgain) putBack(control, step, slot, generation, verdict.deathsSeen)
     else finish(control, slot, generation, verdict.outcome, inquest.death)
   }
-  for (const queue of queues) queue.endGathering(actor)
+  for (const queue of queues) {
+    queue.endGathering(actor)
+    queue.noteStale()
+  }
   queues[step]!.wake(worker)
   // Whatever the dead worker had been told, or was about to tell others, is told again.
   for (let other = 0; other < actorCount(shape); other++) control.bells.ringAnyway(other)

@@ -276,6 +276,12 @@ export class Control {
     this.queues[step]!.takeRoomWaiters((actor) => this.bells.ring(actor))
   }
 
+  /** A task that waited in front of `step` was withdrawn: there may be room. */
+  noteWithdrawal(step: number): void {
+    this.queues[step]!.noteStale()
+    this.wakeRoomWaiters(step)
+  }
+
   /** Wakes everybody who waits for memory. */
   wakeMemoryWaiters(): void {
     this.blocks.takeWaiters((actor) => this.bells.ring(actor))

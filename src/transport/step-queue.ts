@@ -33,10 +33,13 @@ export class StepQueue {
   readonly #rings: readonly Ring[]
   readonly #claims: Claims
   readonly #gatherer: number
+  readonly #stale: number
   readonly #sleepers: number
   readonly #sleeperWords: number
   readonly #roomWaiters: number
   readonly #roomWords: number
+  /** By priority: what {@link noteStale} had counted when a look at all cells found a task that waits in each; or undefined. */
+  readonly #staleAtLook: (number | undefined)[]
 
   static wordsNeeded(shape: StepQueueShape): number {
     const masks = Math.ceil(shape.workers / BITS) + Math.ceil(shape.actors / BITS)
@@ -48,6 +51,7 @@ export class StepQueue {
     this.#shape = shape
     this.#tasks = tasks
     this.#gatherer = start
+    this.#stale = start + 1
     this.#sleepers = start + 16
     this.#sleeperWords = Math.ceil(shape.workers / BITS)
     this.#roomWaiters = this.#sleepers + this.#sleeperWords
@@ -60,6 +64,7 @@ export class StepQueue {
         shape.ringCapacity,
       )
     })
+    this.#staleAtLook = this.#rings.map(() => undefined)
     this.#claims = new Claims(this.#rings, tasks, shape.ageing)
   }
 
@@ -80,7 +85,26 @@ export class StepQueue {
       this.#dropStaleFront(ring)
       if (ring.length >= ring.capacity - this.#shape.actors) return false
     }
-    return this.waiting(priority) < queueSize
+    // As long as no more of them can be stale, another look would find what the last one did.
+    const noted = Atomics.load(this.#words, this.#stale)
+    if (this.#staleAtLook[priority] === noted) return false
+    let live = 0
+    let others = 0
+    ring.forEach((cell) => {
+      if (this.#isLive(cell)) live++
+      else others++
+      return true
+    })
+    this.#staleAtLook[priority] = others === 0 ? noted : undefined
+    return live < queueSize
+  }
+
+  /**
+   * Says that there may be cells whose task waits there no more: it was withdrawn, or who took it has died. Called before
+   * those who wait for room are woken.
+   */
+  noteStale(): void {
+    Atomics.add(this.#words, this.#stale, 1)
   }
 
   /** Cells in the ring of `priority`: what waits there, and what was withdrawn and not swept out yet. */

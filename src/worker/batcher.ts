@@ -54,13 +54,11 @@ export class Batcher {
     let batch = former
     let now = -1
     let quickest = 0
-    let claimed = false
     let isClosed = false
     while (batch.length < room && !isClosed) {
       const slot = queue.claim(actor, batch.length === 0)
       isClosed = slot === SUSPECT_NEXT
       if (slot < 0) break
-      claimed = true
       if (now < 0) {
         now = clock.now()
         quickest = this.#options.quickest(now)
@@ -76,8 +74,8 @@ export class Batcher {
         isClosed = tasks.deathsSeen(slot) > 0
       }
     }
-    if (claimed && queue.hasRoomWaiters() && queue.hasMuchRoom())
-      this.#control.wakeRoomWaiters(this.#step)
+    // Also where nothing was claimed: cells of tasks that had been withdrawn may have been swept out.
+    if (queue.hasRoomWaiters() && queue.hasMuchRoom()) this.#control.wakeRoomWaiters(this.#step)
     this.#isClosed = isClosed || batch.length >= room
     return batch
   }

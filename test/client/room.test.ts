@@ -1,7 +1,8 @@
 import { afterAll, expect, test } from 'vitest'
 import { libc } from '../../src/memory/libc.ts'
 import { createBell } from '../../src/transport/bells.ts'
-import { FREE, stateOf } from '../../src/transport/task-table.ts'
+import { FREE, stateOf, stateWord } from '../../src/transport/task-table.ts'
+import { Batcher } from '../../src/worker/batcher.ts'
 import { preemptTwiceFromNowOn } from '../support/atomics.ts'
 import { turn } from '../support/flow.ts'
 import { SmallFlow } from '../support/small-flow.ts'
@@ -57,4 +58,27 @@ test('a client that goes to sleep is told of room, though somebody tells late of
   }
   expect(unheard).toEqual([])
   expect(first).toBeGreaterThan(20)
+})
+
+test('a worker that finds nothing but cells of withdrawn tasks tells those who wait for the room that they took', () => {
+  const flow = new SmallFlow(bells, 2)
+  const { tasks, queues } = flow.control
+  const worker = flow.attach(FAST)
+  const queue = queues[0]!
+  // Handed over to this step, but withdrawn before its cell was there: nobody is told of room then.
+  tasks.describe(SECOND, 0, 0, 0, Infinity)
+  tasks.set(SECOND, stateWord(FREE, GUEST, 1))
+  queue.push(SECOND, 1, 0)
+  queue.waitForRoom(GUEST)
+  const batcher = new Batcher(worker, {
+    step: 0,
+    batchSize: 1,
+    batchTimeout: 0,
+    sleep: () => Promise.resolve(),
+    quickest: () => 0,
+    expire: () => undefined,
+  })
+  expect(batcher.claim([], 1)).toEqual([])
+  expect(queue.hasRoomWaiters()).toBe(false)
+  flow.close()
 })

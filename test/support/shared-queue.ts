@@ -64,7 +64,10 @@ export class SharedQueue {
   withdraw(slot: number): boolean {
     const word = this.tasks.word(slot)
     const isThere = stateOf(word) === QUEUED || stateOf(word) === CLAIMED
-    return isThere && this.tasks.move(slot, word, stateWord(FREE, CLIENT, generationOfState(word)))
+    if (!isThere || !this.tasks.move(slot, word, stateWord(FREE, CLIENT, generationOfState(word))))
+      return false
+    this.queue.noteStale()
+    return true
   }
 
   /** Ends the task of a slot that nobody else uses. */

@@ -3,7 +3,14 @@ import { StepMeter } from '../../src/metrics/meters.ts'
 import { libc } from '../../src/memory/libc.ts'
 import { type BellEnds, createBell } from '../../src/transport/bells.ts'
 import { FieldDecoder, FieldEncoder } from '../../src/transport/codec.ts'
-import { CLAIMED, actorOf, generationOfState, stateOf } from '../../src/transport/task-table.ts'
+import {
+  CLAIMED,
+  QUEUED,
+  actorOf,
+  generationOfState,
+  stateOf,
+  stateWord,
+} from '../../src/transport/task-table.ts'
 import { StepLoop } from '../../src/worker/loop.ts'
 import { Pace } from '../../src/worker/pace.ts'
 import { Sleeper } from '../../src/worker/sleeper.ts'
@@ -135,6 +142,30 @@ describe('room', () => {
     shared.withdraw(1)
     expect(shared.queue.hasRoom(0)).toBe(true)
     expect(shared.queue.waiting(0)).toBe(1)
+  })
+
+  test('is where a worker has died, once that has been noted', () => {
+    eachDeath((die) => {
+      const shared = new SharedQueue()
+      shared.submit(0)
+      shared.submit(1)
+      expect(shared.queue.hasRoom(0)).toBe(false)
+      die(() => shared.another().queue.claim(1))
+      shared.queue.noteStale()
+      expect(shared.queue.hasRoom(0)).toBe(shared.queue.waiting(0) < 2)
+    })
+  })
+
+  test('is there again once a cell is swept out that came after its task was withdrawn', () => {
+    const shared = new SharedQueue({ queueSize: 1 })
+    const { queue, tasks } = shared
+    tasks.describe(0, 0, 0, 0, Infinity)
+    tasks.set(0, stateWord(QUEUED, 1, 1))
+    shared.withdraw(0)
+    queue.push(0, 1, 0)
+    queue.hasRoom(0)
+    expect(queue.claim(2)).toBe(-1)
+    expect(queue.hasRoom(0)).toBe(true)
   })
 })
 
