@@ -10,8 +10,9 @@ const PRECISION = 1.04
 const STEP_DOWN = 0.95
 const MOST_STEPS_DOWN = 6
 
-const passes = ({ heavy }: Trial): boolean =>
+const passes = ({ heavy, light }: Trial): boolean =>
   heavy.failed === 0 &&
+  light.failed === 0 &&
   !heavy.isAbandoned &&
   heavy.p99Ms <= P99_MS &&
   heavy.answeredPerSecond >= LEAST_ANSWERED * heavy.offeredPerSecond

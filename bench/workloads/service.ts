@@ -81,10 +81,17 @@ async function serve(sampled: Sampled, { pairs, seconds, quick }: Settings): Pro
       if (rate === undefined) continue
       const kept = await keptRate((perSecond) => plain.trial(perSecond, long), rate)
       if (kept === undefined) continue
-      for (const side of rotated(sides, round))
-        found.get(side)!.at(-1)!.atPlain = await side.trial(kept.perSecond, long)
+      const told: string[] = []
+      for (const side of rotated(sides, round)) {
+        const trial = await side.trial(kept.perSecond, long)
+        const { failed, p99Ms } = trial.light
+        if (failed === 0) found.get(side)!.at(-1)!.atPlain = trial
+        told.push(
+          `${side.setup.family} ${failed === 0 ? `${p99Ms.toFixed(1)} ms` : `${failed} failed`}`,
+        )
+      }
       progress(
-        `${model}: round ${round + 1} of ${pairs}: light routes at ${kept.perSecond.toFixed(0)} requests/s: ${sides.map((side) => `${side.setup.family} ${found.get(side)!.at(-1)!.atPlain!.light.p99Ms.toFixed(1)} ms`).join(', ')}`,
+        `${model}: round ${round + 1} of ${pairs}: light routes at ${kept.perSecond.toFixed(0)} requests/s: ${told.join(', ')}`,
       )
     }
     for (const [side, rounds] of found) rows.push(rowOf(model, side.setup, rounds))
