@@ -46,6 +46,9 @@ export const ours: Side = nodeSide('ours', 'aqueduct-ts', '', 'aqueduct', {
   queueSize: QUEUE_SIZE,
 })
 
+/** Tasks that wait in this process and are done by nobody: what pending tasks cost at the least. */
+export const promisesAlone: Side = nodeSide('node', 'promises alone', '', 'promises', {})
+
 /** This library, set up in other ways. */
 export const oursOtherwise: readonly Side[] = [
   nodeSide('ours', 'aqueduct-ts, threads', '', 'aqueduct', {
