@@ -3,11 +3,11 @@
  *
  * src/transport/bells.ts: arm, disarm, ring, ringAnyway
  * src/transport/step-queue.ts: takeGathering, endGathering, sleep, wake, hasSleeper, needsWake, takeSleeper,
- *   waitForRoom, hasRoom, hasMuchRoom, takeRoomWaiters
+ *   waitForRoom, hasRoom, noteProducer, shouldWakeRoomWaiters, takeRoomWaiters
  * src/transport/control.ts: wakeWorker, wakeRoomWaiters
  * src/worker/loop.ts: sleepForWork
  * src/worker/batcher.ts: fill
- * src/client/admission.ts: add, retry
+ * src/client/admission.ts: add, retry, doOthersWait
  * src/runtime/recovery.ts: recoverWorker
  * model only: claim, sleepUntilFull, forget
  *
@@ -45,12 +45,18 @@ byte batch[WORKERS]; /* tasks that a worker has claimed */
 bool armed[ACTORS];
 bool rung[ACTORS]; /* a byte lies in the pipe */
 byte sleepers, roomWaiters; /* masks */
+byte listed; /* clients of which tasks wait to be admitted */
+byte lastProducer = NOBODY;
 byte gatherer = NOBODY;
 byte killed = ACTORS;
 bool dead;
 
 #define hasRoom (waiting < ROOM)
-#define hasMuchRoom (waiting <= ROOM / 2)
+#define doOthersWait ((listed & ~bit(me)) != 0)
+/* Who had the last place leaves the next one to others that wait. */
+#define mayEnter (hasRoom && (ROOM == 1 || waiting < ROOM - 1 || lastProducer != me || !doOthersWait))
+#define waitsBeside ((roomWaiters & ~bit(lastProducer)) != 0)
+#define shouldWakeRoomWaiters (waitsBeside -> hasRoom : waiting <= ROOM / 2)
 
 inline arm() { armed[me] = true }
 inline disarm() { armed[me] = false }
@@ -125,7 +131,7 @@ inline claim() {
   od;
   won = false;
   if
-  :: ROOM < TASKS && batch[me] > 0 && hasMuchRoom -> wakeRoomWaiters()
+  :: ROOM < TASKS && shouldWakeRoomWaiters -> wakeRoomWaiters()
   :: else
   fi
 }
@@ -142,13 +148,14 @@ active [CLIENTS] proctype Client() {
   me = WORKERS + _pid;
   do
   :: mine == 0 -> break
-  :: mine > 0 && hasRoom ->
-     d_step { mine--; waiting++; looks = 0 };
+  :: mine > 0 && mayEnter ->
+     d_step { mine--; waiting++; looks = 0; listed = listed & ~bit(me); lastProducer = me /* noteProducer */ };
      if /* needsWake */
      :: gatherer != NOBODY || sleepers != 0 -> wakeWorker()
      :: else
      fi
-  :: mine > 0 && !hasRoom ->
+  :: mine > 0 && !mayEnter ->
+     listed = listed | bit(me);
      roomWaiters = roomWaiters | bit(me); /* waitForRoom */
      looks++;
      if

@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { flowDefaults } from './defaults.ts'
 import { InvalidOptionError } from './errors.ts'
 import { MAX_SLOTS } from './transport/ring.ts'
+import { MAX_ACTORS } from './transport/task-table.ts'
 import {
   type Rule,
   type Rules,
@@ -215,6 +216,21 @@ export const warnings: FlowLogger = {
 /** A flow's options, defaults filled in. */
 export interface ResolvedFlow extends Required<Omit<FlowOptions, 'address'>> {
   readonly address: string | undefined
+}
+
+/** A worker has a number, and its successor another: both are there while a step is reloaded. */
+export const NUMBERS_PER_WORKER = 2
+
+/** Throws InvalidOptionError where there are more workers than a flow has numbers for. */
+export function checkWorkers(nprocs: readonly number[], maxClients: number): void {
+  const workers = nprocs.reduce((sum, each) => sum + each, 0)
+  const most = Math.floor((MAX_ACTORS - 1 - maxClients) / NUMBERS_PER_WORKER)
+  if (workers <= most) return
+  const beside = maxClients === 0 ? '' : ` beside ${maxClients} clients`
+  throw new InvalidOptionError(
+    'nprocs',
+    `the flow: its steps may have ${most} workers in all${beside}, not ${workers}`,
+  )
 }
 
 /** All options, defaults filled in. Throws InvalidOptionError. */

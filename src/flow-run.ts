@@ -3,7 +3,7 @@ import { flowDefaults, stepDefaults } from './defaults.ts'
 import type { Diagnostics } from './diagnostics.ts'
 import { FlowStoppedError, StartError } from './errors.ts'
 import { FlowLog } from './flow-log.ts'
-import type { ResolvedFlow } from './flow-options.ts'
+import { NUMBERS_PER_WORKER, type ResolvedFlow } from './flow-options.ts'
 import { libc } from './memory/libc.ts'
 import { Attachments } from './runtime/attachments.ts'
 import { Broadcast } from './watch/broadcast.ts'
@@ -236,7 +236,7 @@ function shapeOf({ options, steps }: FlowPlan): FlowShape {
     inlineBytes: flowDefaults.inlineBytes,
     memory: options.memory,
     steps: steps.map(({ options: { nprocs, queueSize } }) => ({
-      workers: 2 * nprocs, // those at work, and their successors
+      workers: NUMBERS_PER_WORKER * nprocs,
       queueSize,
     })),
     metrics: options.metrics,

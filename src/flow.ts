@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { flowDefaults } from './defaults.ts'
 import { Diagnostics } from './diagnostics.ts'
-import { InvalidOptionError, NotRunningError, StartError } from './errors.ts'
+import { InvalidOptionError, NotRunningError, StartError, toError } from './errors.ts'
 import type { HandlerClass, HandlerConstructor } from './handler.ts'
 import { type FlowHealth, readFlowHealth } from './flow-health.ts'
 import { type FlowMetrics, readFlowMetrics } from './flow-metrics.ts'
@@ -18,8 +18,9 @@ import {
   reloadRules,
   startRules,
   stopRules,
+  checkWorkers,
 } from './flow-options.ts'
-import { FlowRun } from './flow-run.ts'
+import { type FlowPlan, FlowRun } from './flow-run.ts'
 import { checkOptions } from './options.ts'
 import { checkPlatform } from './platform.ts'
 import { NO_OPTIONS, processTask } from './process-task.ts'
@@ -94,6 +95,10 @@ export class Flow<Task extends BaseTask>
     this.#args = this.#steps.map(({ options: { args } }) => args)
     checkConditions(this.#steps)
     this.#options = resolveOptions(options)
+    checkWorkers(
+      this.#steps.map(({ options: { nprocs } }) => nprocs),
+      this.#options.maxClients,
+    )
     this.#watch = new Watch(
       new FlowSource({
         options: this.#options,
@@ -348,15 +353,7 @@ export class Flow<Task extends BaseTask>
       slowTasks: this.#slowTasks,
       watched: this,
     }
-    const run = (this.#run = new FlowRun(plan, {
-      // A flow that stops goes on with that.
-      onFailed: () => {
-        if (this.#state !== 'stopping') this.#enter('failed')
-      },
-      onRecovered: () => {
-        if (this.#state === 'failed') this.#enter('running')
-      },
-    }))
+    const run = this.#setUp(plan)
     try {
       await run.start(timeout)
       this.#enter('running')
@@ -365,6 +362,23 @@ export class Flow<Task extends BaseTask>
       this.#release(run)
       this.#enter('stopped')
       throw error
+    }
+  }
+
+  #setUp(plan: FlowPlan): FlowRun {
+    try {
+      return (this.#run = new FlowRun(plan, {
+        // A flow that stops goes on with that.
+        onFailed: () => {
+          if (this.#state !== 'stopping') this.#enter('failed')
+        },
+        onRecovered: () => {
+          if (this.#state === 'failed') this.#enter('running')
+        },
+      }))
+    } catch (cause) {
+      this.#enter('stopped')
+      throw new StartError(`the flow could not be set up: ${toError(cause).message}`, { cause })
     }
   }
 

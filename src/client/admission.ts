@@ -1,9 +1,11 @@
 import { toError } from '../errors.ts'
 import { ageRank, isAgeing } from '../transport/ageing.ts'
+import { sendsAnother } from '../transport/codec-error.ts'
 import { FieldEncoder } from '../transport/codec.ts'
 import type { Control } from '../transport/control.ts'
 import { writeFields } from '../transport/fields.ts'
 import { MemoryExhausted } from '../transport/payloads.ts'
+import type { StepQueue } from '../transport/step-queue.ts'
 import { QUEUED, generationOfState, nextGeneration, stateWord } from '../transport/task-table.ts'
 import type { GarbageRelief } from './garbage.ts'
 import type { Pending } from './pending.ts'
@@ -89,9 +91,8 @@ export class Admission {
       if (this.#waitingCount > 0) this.#endTurn()
       return
     }
+    if (pending.settled) return // by one of its getters
     this.#wait(pending)
-    this.#askFor(refusal, pending)
-    // What was missing may have come before the request was seen.
     this.retry()
   }
 
@@ -101,15 +102,18 @@ export class Admission {
     this.#starving = undefined
     let passed = 0
     for (let next = this.#next(passed); next !== undefined; next = this.#next(passed)) {
-      const refusal = this.#admit(next)
-      if (refusal !== undefined) {
-        if (refusal === 'memory') this.#admitHolders()
+      let refusal = this.#admit(next)
+      if (refusal === 'memory') this.#admitHolders()
+      // What is missing may come before the request for it is seen: one more try after that.
+      let asked: Refusal | undefined
+      while (refusal !== undefined && refusal !== asked && isWaiting(next)) {
+        asked = refusal
         this.#askFor(refusal, next)
-        if (refusal !== 'room') return
-        passed |= 1 << next.priority
-        continue
+        refusal = this.#admit(next)
       }
-      this.#endTurn()
+      if (!isWaiting(next)) this.#endTurn()
+      else if (refusal === 'room') passed |= 1 << next.priority
+      else return
     }
   }
 
@@ -196,9 +200,13 @@ export class Admission {
   #admitHolders(): void {
     const { queues, actor } = this.#control
     for (const pending of this.#holders) {
-      const refusal = this.#admit(pending)
-      if (refusal === 'room') queues[pending.firstStep]!.waitForRoom(actor)
-      else if (refusal !== undefined) return // memory has been asked for, a slot comes with a completion
+      let refusal = this.#admit(pending)
+      if (refusal === 'room') {
+        queues[pending.firstStep]!.waitForRoom(actor)
+        refusal = this.#admit(pending)
+      }
+      // Memory has been asked for, a slot comes with a completion.
+      if (refusal === 'slot' || refusal === 'memory') return
     }
   }
 
@@ -238,9 +246,11 @@ export class Admission {
     const { tasks, queues, clock, actor } = this.#control
     const results = this.#results
     const queue = queues[pending.firstStep]!
+    // The fields of the one that is being admitted lie in the slot that is next.
+    if (this.#admitting !== undefined) return this.#refuse(pending, sendsAnother())
     const slot = this.#slots.next()
     if (slot === undefined) return 'slot'
-    if (!queue.hasRoom(pending.priority)) return 'room'
+    if (!this.#hasRoom(queue, pending.priority)) return 'room'
     const stage = pending.holdsMemory ? STAGE_OF_HOLDERS : 0
     const { missingPages } = pending
     if (missingPages > 0 && !results.mayPlace(missingPages, stage)) return 'memory'
@@ -255,9 +265,7 @@ export class Admission {
         if (this.#mayAllocate()) pending.missingPages = results.missingPages
         return 'memory'
       }
-      this.giveUp(pending)
-      this.#events.onRefused(pending, toError(error))
-      return undefined
+      return this.#refuse(pending, toError(error))
     } finally {
       this.#admitting = undefined // or it would keep its memory
     }
@@ -270,9 +278,31 @@ export class Admission {
     pending.queuedAs = stateWord(QUEUED, actor, generation)
     tasks.set(slot, pending.queuedAs)
     queue.push(slot, generation, priority)
+    queue.noteProducer(actor)
     if (queue.needsWake()) this.#planWake(pending.firstStep)
     this.#events.onAdmitted()
     return undefined
+  }
+
+  /** Clients find room by turns: who had the last place leaves the next one to others that wait. */
+  #hasRoom(queue: StepQueue, priority: number): boolean {
+    if (queue.hasRoomForTwo(priority)) return true
+    if (!queue.hasRoom(priority)) return false
+    const { shape, actor } = this.#control
+    if (shape.clients === 1 || !queue.holdsSeveral) return true
+    return queue.lastProducer() !== actor || !this.#doOthersWait(priority)
+  }
+
+  #doOthersWait(priority: number): boolean {
+    const { paces, shape, actor } = this.#control
+    for (let client = 0; client < shape.clients; client++)
+      if (client !== actor && paces.tasks(client, priority) > 0) return true
+    return false
+  }
+
+  #refuse(pending: Pending, error: Error): undefined {
+    this.giveUp(pending)
+    if (!pending.settled) this.#events.onRefused(pending, error)
   }
 
   /** Rings for all tasks of this turn at once. */
@@ -291,3 +321,5 @@ export class Admission {
     })
   }
 }
+
+const isWaiting = ({ place }: Pending): boolean => place !== undefined

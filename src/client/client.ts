@@ -266,8 +266,9 @@ export class Client {
       pending.onAbort = () =>
         this.#withdraw(pending, CANCELLED, new TaskCancelledError(signal.reason))
       signal.addEventListener('abort', pending.onAbort, { once: true })
+      if (signal.aborted) pending.onAbort() // by the task's own condition
     }
-    this.#admission.add(pending)
+    if (!pending.settled) this.#admission.add(pending)
     this.#watchMemory()
     return pending.outcome
   }
@@ -550,9 +551,9 @@ export class Client {
 
   /** Settles the caller now, and takes the task back if no worker has started it. */
   #withdraw(pending: Pending, outcome: number, error: Error): void {
+    this.#admission.giveUp(pending)
     if (pending.settled) return
     const { slot } = pending
-    this.#admission.giveUp(pending)
     this.#settle(pending, outcome, error)
     if (slot >= 0) this.#slots.withdraw(slot)
     queueMicrotask(() => this.#retry())

@@ -61,6 +61,7 @@ export class Deadlines<Entry extends Timed> {
   run(): void {
     const now = this.#now()
     let next = Infinity
+    this.#timerAt = Infinity
     for (const list of this.#lists.values()) {
       while (list.first !== undefined && list.first.deadline <= now) {
         const timed = list.first
@@ -72,8 +73,7 @@ export class Deadlines<Entry extends Timed> {
       }
       if (list.first !== undefined && list.first.deadline < next) next = list.first.deadline
     }
-    this.#timerAt = Infinity
-    if (next < Infinity) this.#setTimer(next)
+    if (next < this.#timerAt) this.#setTimer(next)
   }
 
   stop(): void {

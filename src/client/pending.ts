@@ -35,7 +35,7 @@ export class Pending implements Timed, Waiting {
   readonly reject: (error: Error) => void
   earlier: Timed | undefined
   later: Timed | undefined
-  isListed = false
+  place: number | undefined
   onAbort: (() => void) | undefined
   /** -1 while it waits to be admitted. */
   slot = -1

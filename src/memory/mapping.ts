@@ -38,7 +38,12 @@ export class Mapping {
       close(fd)
       throw new Error(`cannot size the memory file ${name} to ${byteLength} bytes`)
     }
-    return Mapping.open(fd, byteLength)
+    try {
+      return Mapping.open(fd, byteLength)
+    } catch (error) {
+      close(fd)
+      throw error
+    }
   }
 
   /** Maps a memory file that another process made and handed over as `fd`. */

@@ -37,7 +37,8 @@ export class ClientRecovery {
       .map((outcome) => counters.get(outcome))
       .reduce((sum, count) => sum + count)
     counters.add(CANCELLED, counters.get(ADMITTED) - settled)
-    // Whoever the client was about to ring is rung.
+    // Whoever the client was about to ring is rung, and looks again for the room that it may have made.
+    for (const queue of control.queues) queue.noteStale()
     for (let other = 0; other < actorCount(control.shape); other++) control.bells.ringAnyway(other)
   }
 

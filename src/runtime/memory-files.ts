@@ -10,12 +10,25 @@ export class FlowMemory {
   readonly payloads: Mapping
   readonly bells: readonly BellEnds[]
 
+  /** Throws, and leaves nothing open, where the system gives no more memory or files. */
   constructor(shape: FlowShape) {
     this.shape = shape
     const { controlBytes, payloadBytes } = mappingSizes(shape)
-    this.control = Mapping.create('aqueduct-control', controlBytes)
-    this.payloads = Mapping.create('aqueduct-payloads', payloadBytes)
-    this.bells = Array.from({ length: actorCount(shape) }, () => createBell())
+    const bells: BellEnds[] = []
+    let control: Mapping | undefined
+    let payloads: Mapping | undefined
+    try {
+      control = Mapping.create('aqueduct-control', controlBytes)
+      payloads = Mapping.create('aqueduct-payloads', payloadBytes)
+      while (bells.length < actorCount(shape)) bells.push(createBell())
+    } catch (error) {
+      for (const mapping of [control, payloads]) mapping?.destroy()
+      closeAll(bells)
+      throw error
+    }
+    this.control = control
+    this.payloads = payloads
+    this.bells = bells
   }
 
   /** The view of the client that lives in the parent. */
@@ -30,15 +43,19 @@ export class FlowMemory {
 
   /** Closes the bells and unmaps the control words, which nobody may touch any more. */
   close(): void {
-    for (const { read, write } of this.bells) {
-      libc().close(read)
-      libc().close(write)
-    }
+    closeAll(this.bells)
     this.control.destroy()
   }
 
   /** Unmaps the payloads, once no result is left in them. */
   closePayloads(): void {
     this.payloads.destroy()
+  }
+}
+
+function closeAll(bells: readonly BellEnds[]): void {
+  for (const { read, write } of bells) {
+    libc().close(read)
+    libc().close(write)
   }
 }

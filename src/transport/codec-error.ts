@@ -12,6 +12,10 @@ export function unserializable(
   return new CodecError('AQ_UNSERIALIZABLE', `${path} ${what}. ${wayOut}`, path, { cause })
 }
 
+/** One task at a time is encoded. */
+export const sendsAnother = (): CodecError =>
+  unserializable('task', 'has a getter that sends another task', 'Send that one before.')
+
 /** The bytes are not an encoding: `why` says what is wrong with them. */
 export function corrupt(why: string, cause?: unknown): CodecError {
   return new CodecError('AQ_CORRUPT', `Damaged task data in shared memory: ${why}.`, '', { cause })

@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 import { classify, describeRefusal, errorNumber, firstBinary, notPlain } from './codec-classify.ts'
-import { CodecError, unserializable } from './codec-error.ts'
+import { CodecError, sendsAnother } from './codec-error.ts'
 import { hashOf, maxEncodedBytes, tags } from './codec-format.ts'
 import { Output } from './codec-output.ts'
 import { ValuePath } from './codec-path.ts'
@@ -29,8 +29,7 @@ export class ValueWriter {
     end: number,
     placer: PayloadPlacer,
   ): number {
-    if (this.#placer !== undefined)
-      throw unserializable('task', 'has a getter that sends another task', 'Send that one before.')
+    if (this.#placer !== undefined) throw sendsAnother()
     this.#output.begin(bytes, start, end)
     this.#path.reset()
     this.#placer = placer

@@ -50,7 +50,7 @@ export interface Connection {
 
 /** "AQDT", and the version of the layout: both ends must agree. */
 const MAGIC = 0x5444_5141
-export const LAYOUT_VERSION = 3
+export const LAYOUT_VERSION = 4
 const HEADER_WORDS = 16
 const MANUAL_TIME = 4 // float64 index of the word that a test moves
 
@@ -100,7 +100,7 @@ function layoutOf(shape: FlowShape): Layout {
     priorities: shape.priorities,
     ageing: shape.priorityAgeing,
     queueSize,
-    ringCapacity: nextPowerOfTwo(slots * 4),
+    ringCapacity: nextPowerOfTwo(2 * (slots + actors)),
     workers,
     actors,
   }))

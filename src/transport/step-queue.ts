@@ -10,7 +10,7 @@ export interface StepQueueShape {
   readonly ageing: number
   /** Tasks that may wait in front of the step, per priority. */
   readonly queueSize: number
-  /** Cells per ring: a power of two, more than all the slots together. */
+  /** Cells per ring: a power of two, at least twice as many as there are slots and actors. */
   readonly ringCapacity: number
   readonly workers: number
   readonly actors: number
@@ -28,12 +28,16 @@ const NOBODY = 0
  */
 export class StepQueue {
   readonly #words: Int32Array
-  readonly #shape: StepQueueShape
   readonly #tasks: TaskTable
   readonly #rings: readonly Ring[]
+  /** No more than there are tasks. */
+  readonly #queueSize: number
+  /** Cells that a ring may hold, stale ones included, for one more: the rest is for what is put back after a death. */
+  readonly #mostCells: number
   readonly #claims: Claims
   readonly #gatherer: number
   readonly #stale: number
+  readonly #lastProducer: number
   readonly #sleepers: number
   readonly #sleeperWords: number
   readonly #roomWaiters: number
@@ -48,10 +52,13 @@ export class StepQueue {
 
   constructor(words: Int32Array, start: number, shape: StepQueueShape, tasks: TaskTable) {
     this.#words = words
-    this.#shape = shape
+    const { slots } = tasks.geometry
+    this.#queueSize = Math.min(shape.queueSize, slots)
+    this.#mostCells = shape.ringCapacity - slots - shape.actors
     this.#tasks = tasks
     this.#gatherer = start
     this.#stale = start + 1
+    this.#lastProducer = start + 2
     this.#sleepers = start + 16
     this.#sleeperWords = Math.ceil(shape.workers / BITS)
     this.#roomWaiters = this.#sleepers + this.#sleeperWords
@@ -73,17 +80,36 @@ export class StepQueue {
     return this.#ring(priority).push(cellOf(slot, generation))
   }
 
+  /** Says that `actor` has found room; written only where it was another's turn before. */
+  noteProducer(actor: number): void {
+    if (this.lastProducer() !== actor) Atomics.store(this.#words, this.#lastProducer, actor + 1)
+  }
+
+  /** The actor that found room last; -1 for none. */
+  lastProducer(): number {
+    return Atomics.load(this.#words, this.#lastProducer) - 1
+  }
+
+  /** Whether there is room at `priority` for one more task beside the next; never in a queue that takes one at a time. */
+  hasRoomForTwo(priority: number): boolean {
+    return this.#ring(priority).isShorterThan(this.#queueSize - 1)
+  }
+
+  /** Whether the queue may hold more than one task. */
+  get holdsSeveral(): boolean {
+    return this.#queueSize > 1
+  }
+
   /**
    * Whether one more task may wait at `priority`. The bound is checked, not reserved: producers that look at the same
    * instant may exceed it by one each. Tasks that were withdrawn do not count.
    */
   hasRoom(priority: number): boolean {
     const ring = this.#ring(priority)
-    const { queueSize } = this.#shape
-    if (ring.isShorterThan(queueSize)) return true
-    if (ring.length >= ring.capacity - this.#shape.actors) {
+    if (ring.isShorterThan(this.#queueSize)) return true
+    if (ring.length >= this.#mostCells) {
       this.#dropStaleFront(ring)
-      if (ring.length >= ring.capacity - this.#shape.actors) return false
+      if (ring.length >= this.#mostCells) return false
     }
     // As long as no more of them can be stale, another look would find what the last one did.
     const noted = Atomics.load(this.#words, this.#stale)
@@ -95,8 +121,9 @@ export class StepQueue {
       else others++
       return true
     })
-    this.#staleAtLook[priority] = others === 0 ? noted : undefined
-    return live < queueSize
+    const isFull = live >= this.#queueSize
+    this.#staleAtLook[priority] = isFull && others === 0 ? noted : undefined
+    return !isFull
   }
 
   /**
@@ -220,9 +247,24 @@ export class StepQueue {
     return false
   }
 
-  /** Whether so much room has come that those who wait for it should be woken: half of a class, so that they are woken seldom. */
-  hasMuchRoom(): boolean {
-    for (const ring of this.#rings) if (ring.length <= this.#shape.queueSize >>> 1) return true
+  /**
+   * Whether those who wait for room should be woken: who found some last only once half of a class is free, so that it is
+   * woken seldom, anybody else as soon as there is any, or who is awake would take it each time.
+   */
+  shouldWakeRoomWaiters(): boolean {
+    const most = this.#waitsBeside(this.lastProducer())
+      ? this.#queueSize - 1
+      : this.#queueSize >>> 1
+    for (const ring of this.#rings) if (ring.length <= most) return true
+    return false
+  }
+
+  /** Whether anybody but `actor` waits for room. */
+  #waitsBeside(actor: number): boolean {
+    for (let index = 0; index < this.#roomWords; index++) {
+      const waiting = Atomics.load(this.#words, this.#roomWaiters + index)
+      if ((actor >>> 5 === index ? waiting & ~(1 << (actor & 31)) : waiting) !== 0) return true
+    }
     return false
   }
 

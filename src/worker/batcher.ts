@@ -75,7 +75,8 @@ export class Batcher {
       }
     }
     // Also where nothing was claimed: cells of tasks that had been withdrawn may have been swept out.
-    if (queue.hasRoomWaiters() && queue.hasMuchRoom()) this.#control.wakeRoomWaiters(this.#step)
+    if (queue.hasRoomWaiters() && queue.shouldWakeRoomWaiters())
+      this.#control.wakeRoomWaiters(this.#step)
     this.#isClosed = isClosed || batch.length >= room
     return batch
   }

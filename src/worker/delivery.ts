@@ -259,6 +259,7 @@ export class Delivery {
     )
     if (moved) {
       queues[next]!.push(slot, generation, tasks.priority(slot))
+      queues[next]!.noteProducer(actor)
       this.#toWake[next] = this.#hasMadeWork = true
     }
     this.#payloads.releaseUnlinked()

@@ -110,4 +110,60 @@ describe('tasks that wait to be admitted', () => {
     expect(flow.admitted()).toStrictEqual([1, 1, 1])
     finishAll()
   })
+
+  test('and are cancelled by a field of their own are settled once, and wait no more', async () => {
+    submit(LOW, 0, new PagesTask(40))
+    const controller = new AbortController()
+    const task = {}
+    Object.defineProperties(task, {
+      field: { enumerable: true, get: () => controller.abort() },
+      image: { enumerable: true, value: new Uint8Array(20 * PAGE_BYTES) },
+    })
+    flow.submit(task, Infinity, controller.signal, LOW)
+    await Promise.resolve()
+    expect(flow.outcomes.get(task)!.error).toMatchObject({ code: 'AQ_CANCELLED' })
+    flow.client.failAll()
+    expect(flow.client.tally()).toMatchObject({ admitted: 2, cancelled: 1, failed: 1, pending: 0 })
+    first.turn(() => undefined)
+    flow.client.tick()
+    expect(flow.leftovers()).toStrictEqual({})
+  })
+
+  test('and are cancelled by a field that cannot be read have one outcome', async () => {
+    const controller = new AbortController()
+    const task = {
+      get field(): never {
+        controller.abort()
+        throw new RangeError('not now')
+      },
+    }
+    flow.submit(task, Infinity, controller.signal, LOW)
+    await Promise.resolve()
+    expect(flow.outcomes.get(task)!.timesSettled).toBe(1)
+    expect(flow.client.tally()).toMatchObject({ admitted: 1, cancelled: 1, failed: 0, pending: 0 })
+    finishAll()
+  })
+
+  test('and whose field sends another task keep their memory; the other one is refused', async () => {
+    let other: object = {}
+    const task = {
+      image: new Uint8Array(2 * PAGE_BYTES).fill(7),
+      get field() {
+        other = flow.submit({ image: new Uint8Array(PAGE_BYTES) })
+        return 0
+      },
+      set field(_: number) {},
+    }
+    flow.submit(task)
+    await Promise.resolve()
+    expect(flow.outcomes.get(other)!.error).toMatchObject({ code: 'AQ_UNSERIALIZABLE' })
+    let seen: unknown
+    first.turn(([received]) => {
+      seen = Array.from((received!['image'] as Uint8Array).subarray(0, 3))
+    })
+    expect(seen).toEqual([7, 7, 7])
+    second.turn(() => undefined)
+    flow.client.tick()
+    expect(flow.isCompleted(task)).toBe(true)
+  })
 })

@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from 'vitest'
 import { libc } from '../../src/memory/libc.ts'
 import { createBell } from '../../src/transport/bells.ts'
+import type { Control } from '../../src/transport/control.ts'
 import { FREE, stateOf, stateWord } from '../../src/transport/task-table.ts'
 import { Batcher } from '../../src/worker/batcher.ts'
 import { preemptTwiceFromNowOn } from '../support/atomics.ts'
@@ -60,6 +61,47 @@ test('a client that goes to sleep is told of room, though somebody tells late of
   expect(first).toBeGreaterThan(20)
 })
 
+const batcherOf = (worker: Control): Batcher =>
+  new Batcher(worker, {
+    step: 0,
+    batchSize: 1,
+    batchTimeout: 0,
+    sleep: () => Promise.resolve(),
+    quickest: () => 0,
+    expire: () => undefined,
+  })
+
+test('clients find room by turns, however many tasks one of them has', () => {
+  const flow = new SmallFlow(bells, 2)
+  const guest = flow.join(GUEST, libc().dup(bells[GUEST]!.read))
+  const batcher = batcherOf(flow.attach(FAST))
+  const queue = flow.control.queues[0]!
+  guest.submit({ number: 0 })
+  for (let number = 1; number < QUEUE_SIZE; number++) flow.submit({ number })
+  guest.submit({ number: 10 })
+  guest.submit({ number: 11 })
+  expect(queue.waiting(0)).toBe(QUEUE_SIZE)
+  const found: string[] = []
+  const look = (name: string, client: SmallFlow | typeof guest): void => {
+    const before = queue.waiting(0)
+    client.client.tick()
+    if (queue.waiting(0) > before) found.push(name)
+  }
+  batcher.claim([], 1)
+  flow.submit({ number: 4 }) // awake, and before the guest
+  expect(queue.waiting(0)).toBe(QUEUE_SIZE - 1)
+  look('guest', guest)
+  batcher.claim([], 1)
+  look('guest', guest) // it has one more, but was the last
+  look('flow', flow)
+  batcher.claim([], 1)
+  look('flow', flow) // nothing of it waits
+  look('guest', guest)
+  expect(found).toEqual(['guest', 'flow', 'guest'])
+  for (const { client } of [flow, guest]) client.failAll()
+  for (const client of [flow, guest]) client.close()
+})
+
 test('a worker that finds nothing but cells of withdrawn tasks tells those who wait for the room that they took', () => {
   const flow = new SmallFlow(bells, 2)
   const { tasks, queues } = flow.control
@@ -70,15 +112,7 @@ test('a worker that finds nothing but cells of withdrawn tasks tells those who w
   tasks.set(SECOND, stateWord(FREE, GUEST, 1))
   queue.push(SECOND, 1, 0)
   queue.waitForRoom(GUEST)
-  const batcher = new Batcher(worker, {
-    step: 0,
-    batchSize: 1,
-    batchTimeout: 0,
-    sleep: () => Promise.resolve(),
-    quickest: () => 0,
-    expire: () => undefined,
-  })
-  expect(batcher.claim([], 1)).toEqual([])
+  expect(batcherOf(worker).claim([], 1)).toEqual([])
   expect(queue.hasRoomWaiters()).toBe(false)
   flow.close()
 })

@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { Flow, type FlowOptions, FlowStep } from '../../src/index.ts'
 import { processTask } from '../../src/process-task.ts'
+import { First, PickyTask } from '../fixtures/conditions.ts'
 import { KeepingHandler, SyncHandler, WorkHandler, WorkTask } from '../fixtures/work.ts'
 import { describeIsolations, rejection, started, turn, until } from '../support/flow.ts'
 import { Gate } from '../support/flow-gate.ts'
@@ -247,6 +248,39 @@ describeIsolations('deadlines and cancellation', (isolation) => {
     await busy
     expect((await last).call).toBe(2)
     expect(flow.stats().tasks).toMatchObject({ admitted: 3802, cancelled: 3800, completed: 2 })
+  })
+
+  test('one more task finds its place behind as many cancelled ones as there may be', async () => {
+    await using gate = await Gate.close()
+    await using flow = await working({ maxPending: 2 }, { queueSize: 192 })
+    const busy = flow.process(new WorkTask(-1, { gate: gate.name }))
+    await gate.visited()
+    for (let round = 0; round < 40; round++) {
+      const controller = new AbortController()
+      const error = rejection(flow.process(new WorkTask(round), { signal: controller.signal }))
+      controller.abort()
+      expect(await error).toMatchObject({ code: 'AQ_CANCELLED' })
+    }
+    const last = flow.process(new WorkTask(40), { timeout: Infinity })
+    gate.open()
+    await busy
+    expect((await last).call).toBe(2)
+  })
+
+  test('a task whose condition aborts its own signal is cancelled', async () => {
+    await using flow = await started(
+      new Flow([new FlowStep(First, { handleCondition: 'wantsFirst' })]),
+    )
+    const controller = new AbortController()
+    const task = new PickyTask([])
+    task.wantsFirst = () => {
+      controller.abort()
+      return true
+    }
+    expect(await rejection(flow.process(task, { signal: controller.signal }))).toMatchObject({
+      code: 'AQ_CANCELLED',
+    })
+    expect(flow.stats().tasks).toMatchObject({ admitted: 1, cancelled: 1, pending: 0 })
   })
 
   test('the counters balance at every moment, whatever happens to the tasks', async () => {

@@ -6,6 +6,8 @@ import { WorkHandler, WorkTask } from '../fixtures/work.ts'
 import { rejection, started } from '../support/flow.ts'
 
 const step = (options: object): FlowStep<WorkTask> => new FlowStep(WorkHandler, options)
+const steps = (...nprocs: number[]): FlowStep<WorkTask>[] =>
+  nprocs.map((each) => step({ nprocs: each }))
 
 describe('options', () => {
   test.each([
@@ -74,6 +76,16 @@ describe('options', () => {
   test('a flow without steps is refused', () => {
     expect(() => new Flow([])).toThrow('a flow needs at least one step')
     expect(() => new Flow(undefined as never)).toThrow(InvalidOptionError)
+  })
+
+  test('more workers than a flow has numbers for are refused', () => {
+    expect(() => new Flow(steps(256, 256))).toThrow(
+      'the flow: its steps may have 511 workers in all, not 512',
+    )
+    expect(() => new Flow(steps(256, 200), { address: 'many', maxClients: 255 })).toThrow(
+      'the flow: its steps may have 384 workers in all beside 255 clients, not 456',
+    )
+    expect(new Flow(steps(256, 255)).state).toBe('created')
   })
 
   test('a condition that names no method of the task is refused', () => {

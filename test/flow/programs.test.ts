@@ -160,3 +160,15 @@ describeIsolations('the end of a program', (isolation) => {
     expect(program.errors).toBe('')
   })
 })
+
+test('a flow for which the program may not open enough files is not started, and leaves none of them open', async () => {
+  await using program = new Program('few-files.ts')
+  expect(await program.message()).toEqual({
+    name: 'StartError',
+    code: 'AQ_START_FAILED',
+    message: 'the flow could not be set up: cannot make a pipe: too many open files (ulimit -n)?',
+    state: 'stopped',
+    left: 0,
+    batch: [1],
+  })
+})

@@ -17,6 +17,11 @@ const sound: readonly Scene[] = [
   ['bells', 'workers that gather, of which one dies', ['-DTASKS=2']],
   ['bells', 'workers that gather', ['-DTASKS=3', '-DDEATHS=0']],
   ['bells', 'a client that waits for room', ['-DBATCH=1', '-DROOM=1']],
+  [
+    'bells',
+    'two clients that find room by turns',
+    ['-DBATCH=1', '-DROOM=2', '-DCLIENTS=2', '-DTASKS=4', '-DWORKERS=1', '-DDEATHS=0'],
+  ],
   ['withdraw', 'callers that give up, two workers of which one dies', []],
   ['withdraw', 'callers that give up, three tasks', ['-DTASKS=3', '-DDEATHS=0']],
   [

@@ -133,6 +133,18 @@ describe('claims', () => {
   })
 })
 
+/** How many tasks of a full queue are claimed until who waits for room is to be told, where `producer` found some last. */
+const claimsUntilTold = (waiter: number, producer: number): number => {
+  const shared = new SharedQueue({ queueSize: 4, priorities: 1 })
+  const { queue } = shared
+  for (const slot of [0, 1, 2, 3]) shared.submit(slot)
+  queue.noteProducer(producer)
+  queue.waitForRoom(waiter)
+  let claims = 0
+  for (; !queue.shouldWakeRoomWaiters(); claims++) queue.claim(2)
+  return claims
+}
+
 describe('room', () => {
   test('is what live tasks leave of the size, each priority for itself', () => {
     const shared = new SharedQueue()
@@ -154,6 +166,12 @@ describe('room', () => {
       shared.queue.noteStale()
       expect(shared.queue.hasRoom(0)).toBe(shared.queue.waiting(0) < 2)
     })
+  })
+
+  test('is told of to who found some last when half is free, to anybody else as soon as there is any', () => {
+    expect([claimsUntilTold(40, 40), claimsUntilTold(40, 8), claimsUntilTold(0, -1)]).toEqual([
+      2, 1, 1,
+    ])
   })
 
   test('is there again once a cell is swept out that came after its task was withdrawn', () => {
