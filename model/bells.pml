@@ -3,11 +3,11 @@
  *
  * src/transport/bells.ts: arm, disarm, ring, ringAnyway
  * src/transport/step-queue.ts: takeGathering, endGathering, sleep, wake, hasSleeper, needsWake, takeSleeper,
- *   waitForRoom, hasRoom, noteProducer, shouldWakeRoomWaiters, takeRoomWaiters
+ *   waitForRoom, hasRoom, noteProducer, noteClient, shouldWakeRoomWaiters, takeRoomWaiters
  * src/transport/control.ts: wakeWorker, wakeRoomWaiters
  * src/worker/loop.ts: sleepForWork
  * src/worker/batcher.ts: fill
- * src/client/admission.ts: add, retry, doOthersWait
+ * src/client/admission.ts: add, retry, hasTurn
  * src/runtime/recovery.ts: recoverWorker
  * model only: claim, sleepUntilFull, forget
  *
@@ -46,15 +46,15 @@ bool armed[ACTORS];
 bool rung[ACTORS]; /* a byte lies in the pipe */
 byte sleepers, roomWaiters; /* masks */
 byte listed; /* clients of which tasks wait to be admitted */
-byte lastProducer = NOBODY;
+byte lastProducer = NOBODY, lastClient = NOBODY;
 byte gatherer = NOBODY;
 byte killed = ACTORS;
 bool dead;
 
 #define hasRoom (waiting < ROOM)
-#define doOthersWait ((listed & ~bit(me)) != 0)
-/* Who had the last place leaves the next one to others that wait. */
-#define mayEnter (hasRoom && (ROOM == 1 || waiting < ROOM - 1 || lastProducer != me || !doOthersWait))
+/* The last place is for the next client, after who found some last, of those that want it: of two, the other one. */
+#define hasTurn (lastClient != me || (listed & ~bit(me)) == 0)
+#define mayEnter (hasRoom && (ROOM == 1 || waiting < ROOM - 1 || hasTurn))
 #define waitsBeside ((roomWaiters & ~bit(lastProducer)) != 0)
 #define shouldWakeRoomWaiters (waitsBeside -> hasRoom : waiting <= ROOM / 2)
 
@@ -149,7 +149,7 @@ active [CLIENTS] proctype Client() {
   do
   :: mine == 0 -> break
   :: mine > 0 && mayEnter ->
-     d_step { mine--; waiting++; looks = 0; listed = listed & ~bit(me); lastProducer = me /* noteProducer */ };
+     d_step { mine--; waiting++; looks = 0; listed = listed & ~bit(me); lastProducer = me /* noteProducer */; lastClient = me /* noteClient */ };
      if /* needsWake */
      :: gatherer != NOBODY || sleepers != 0 -> wakeWorker()
      :: else

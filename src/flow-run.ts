@@ -4,7 +4,6 @@ import type { Diagnostics } from './diagnostics.ts'
 import { FlowStoppedError, StartError } from './errors.ts'
 import { FlowLog } from './flow-log.ts'
 import { NUMBERS_PER_WORKER, type ResolvedFlow } from './flow-options.ts'
-import { libc } from './memory/libc.ts'
 import { Attachments } from './runtime/attachments.ts'
 import { Broadcast } from './watch/broadcast.ts'
 import { FlowMemory } from './runtime/memory-files.ts'
@@ -68,6 +67,7 @@ export class FlowRun implements WatchedRun {
     const conditions = plan.steps.map(({ options: { handleCondition } }) => handleCondition)
     const shape = shapeOf(plan)
     const memory = new FlowMemory(shape)
+    const bell = memory.openBell(OWN_CLIENT)
     const control = memory.createControl(OWN_CLIENT)
     this.#plan = plan
     this.#memory = memory
@@ -78,7 +78,7 @@ export class FlowRun implements WatchedRun {
       maxPending,
       payloadThreshold,
       spin,
-      bell: libc().dup(memory.bells[OWN_CLIENT]!.read),
+      bell,
       conditions,
       stepNames: names,
       onBell: () => this.supervisor.onBell(),

@@ -81,6 +81,10 @@ export class Admission {
 
   /** Admits a task, at once if nobody who waits comes before it. */
   add(pending: Pending): void {
+    if (this.#admitting !== undefined) {
+      this.#events.onRefused(pending, sendsAnother())
+      return
+    }
     if (this.#waitingCount > 0 && this.#isBehind(pending)) {
       this.#wait(pending)
       if (this.starvingSince < Infinity) this.#admitHolders()
@@ -103,13 +107,13 @@ export class Admission {
     let passed = 0
     for (let next = this.#next(passed); next !== undefined; next = this.#next(passed)) {
       let refusal = this.#admit(next)
-      if (refusal === 'memory') this.#admitHolders()
       // What is missing may come before the request for it is seen: one more try after that.
       let asked: Refusal | undefined
       while (refusal !== undefined && refusal !== asked && isWaiting(next)) {
+        if (refusal === 'memory') this.#admitHolders()
         asked = refusal
         this.#askFor(refusal, next)
-        refusal = this.#admit(next)
+        if (isWaiting(next)) refusal = this.#admit(next)
       }
       if (!isWaiting(next)) this.#endTurn()
       else if (refusal === 'room') passed |= 1 << next.priority
@@ -246,8 +250,6 @@ export class Admission {
     const { tasks, queues, clock, actor } = this.#control
     const results = this.#results
     const queue = queues[pending.firstStep]!
-    // The fields of the one that is being admitted lie in the slot that is next.
-    if (this.#admitting !== undefined) return this.#refuse(pending, sendsAnother())
     const slot = this.#slots.next()
     if (slot === undefined) return 'slot'
     if (!this.#hasRoom(queue, pending.priority)) return 'room'
@@ -269,6 +271,10 @@ export class Admission {
     } finally {
       this.#admitting = undefined // or it would keep its memory
     }
+    if (pending.settled) {
+      results.abandon(slot) // one of its fields has aborted it
+      return undefined
+    }
     this.#slots.take(pending, results.takeLent())
     if (this.#waitingCount > 0) this.giveUp(pending)
     const { taskClass, priority, submittedAt, deadline } = pending
@@ -279,25 +285,27 @@ export class Admission {
     tasks.set(slot, pending.queuedAs)
     queue.push(slot, generation, priority)
     queue.noteProducer(actor)
+    if (this.#control.shape.clients > 1) queue.noteClient(actor, priority)
     if (queue.needsWake()) this.#planWake(pending.firstStep)
     this.#events.onAdmitted()
     return undefined
   }
 
-  /** Clients find room by turns: who had the last place leaves the next one to others that wait. */
+  /** Clients find room by turns: the last place is for the next one, after who found some last, of those that want it. */
   #hasRoom(queue: StepQueue, priority: number): boolean {
     if (queue.hasRoomForTwo(priority)) return true
     if (!queue.hasRoom(priority)) return false
-    const { shape, actor } = this.#control
+    const { shape } = this.#control
     if (shape.clients === 1 || !queue.holdsSeveral) return true
-    return queue.lastProducer() !== actor || !this.#doOthersWait(priority)
+    return this.#hasTurn(queue, priority)
   }
 
-  #doOthersWait(priority: number): boolean {
+  #hasTurn(queue: StepQueue, priority: number): boolean {
     const { paces, shape, actor } = this.#control
-    for (let client = 0; client < shape.clients; client++)
-      if (client !== actor && paces.tasks(client, priority) > 0) return true
-    return false
+    let client = queue.lastClient(priority)
+    do client = (client + 1) % shape.clients
+    while (client !== actor && paces.tasks(client, priority) === 0)
+    return client === actor
   }
 
   #refuse(pending: Pending, error: Error): undefined {

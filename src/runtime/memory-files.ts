@@ -41,6 +41,15 @@ export class FlowMemory {
     )
   }
 
+  /** The read end of an actor's bell once more, for who listens there. All is closed when there cannot be one. */
+  openBell(actor: number): number {
+    const bell = libc().dup(this.bells[actor]!.read)
+    if (bell >= 0) return bell
+    this.close()
+    this.closePayloads()
+    throw new Error('cannot open a pipe: too many open files (ulimit -n)?')
+  }
+
   /** Closes the bells and unmaps the control words, which nobody may touch any more. */
   close(): void {
     closeAll(this.bells)

@@ -16,6 +16,9 @@ export interface StepQueueShape {
   readonly actors: number
 }
 
+/** Words that take whole cache lines. */
+const inLines = (words: number): number => Math.ceil(words / 16) * 16
+
 /** No worker holds the gatherer's role. */
 const NOBODY = 0
 
@@ -42,12 +45,18 @@ export class StepQueue {
   readonly #sleeperWords: number
   readonly #roomWaiters: number
   readonly #roomWords: number
+  readonly #lastClients: number
   /** By priority: what {@link noteStale} had counted when a look at all cells found a task that waits in each; or undefined. */
   readonly #staleAtLook: (number | undefined)[]
 
   static wordsNeeded(shape: StepQueueShape): number {
     const masks = Math.ceil(shape.workers / BITS) + Math.ceil(shape.actors / BITS)
-    return 16 + Math.ceil(masks / 16) * 16 + shape.priorities * Ring.wordsNeeded(shape.ringCapacity)
+    return (
+      16 +
+      inLines(masks) +
+      inLines(shape.priorities) +
+      shape.priorities * Ring.wordsNeeded(shape.ringCapacity)
+    )
   }
 
   constructor(words: Int32Array, start: number, shape: StepQueueShape, tasks: TaskTable) {
@@ -63,7 +72,8 @@ export class StepQueue {
     this.#sleeperWords = Math.ceil(shape.workers / BITS)
     this.#roomWaiters = this.#sleepers + this.#sleeperWords
     this.#roomWords = Math.ceil(shape.actors / BITS)
-    const first = start + 16 + Math.ceil((this.#sleeperWords + this.#roomWords) / 16) * 16
+    this.#lastClients = start + 16 + inLines(this.#sleeperWords + this.#roomWords)
+    const first = this.#lastClients + inLines(shape.priorities)
     this.#rings = Array.from({ length: shape.priorities }, (_, priority) => {
       return new Ring(
         words,
@@ -88,6 +98,17 @@ export class StepQueue {
   /** The actor that found room last; -1 for none. */
   lastProducer(): number {
     return Atomics.load(this.#words, this.#lastProducer) - 1
+  }
+
+  /** Says that a client has found room at `priority`. */
+  noteClient(client: number, priority: number): void {
+    if (this.lastClient(priority) !== client)
+      Atomics.store(this.#words, this.#lastClients + priority, client + 1)
+  }
+
+  /** The client that found room last at `priority`; -1 for none. */
+  lastClient(priority: number): number {
+    return Atomics.load(this.#words, this.#lastClients + priority) - 1
   }
 
   /** Whether there is room at `priority` for one more task beside the next; never in a queue that takes one at a time. */

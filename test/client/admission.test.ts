@@ -129,6 +129,21 @@ describe('tasks that wait to be admitted', () => {
     expect(flow.leftovers()).toStrictEqual({})
   })
 
+  test('are not handled when a field of their own has cancelled them', async () => {
+    const controller = new AbortController()
+    const task = {
+      get field() {
+        controller.abort()
+        return 0
+      },
+    }
+    flow.submit(task, Infinity, controller.signal, LOW)
+    await Promise.resolve()
+    expect(flow.outcomes.get(task)!.error).toMatchObject({ code: 'AQ_CANCELLED' })
+    expect(flow.admitted()).toStrictEqual([0, 0, 0])
+    finishAll()
+  })
+
   test('and are cancelled by a field that cannot be read have one outcome', async () => {
     const controller = new AbortController()
     const task = {
