@@ -82,6 +82,7 @@ export class Admission {
   /** Admits a task, at once if nobody who waits comes before it. */
   add(pending: Pending): void {
     if (this.#admitting !== undefined) {
+      // One of its getters sends this one; its fields lie in the slot that is next.
       this.#events.onRefused(pending, sendsAnother())
       return
     }
@@ -245,7 +246,10 @@ export class Admission {
     )
   }
 
-  /** Says what is missing when the task cannot be admitted; otherwise it waits no more. `now` is the time before its fields are written, if known. */
+  /**
+   * Says what is missing when the task cannot be admitted; otherwise it waits no more. `now` is the time before its fields are
+   * written, if known.
+   */
   #admit(pending: Pending, now?: number): Refusal | undefined {
     const { tasks, queues, clock, actor } = this.#control
     const results = this.#results
@@ -293,11 +297,9 @@ export class Admission {
 
   /** Clients find room by turns: the last place is for the next one, after who found some last, of those that want it. */
   #hasRoom(queue: StepQueue, priority: number): boolean {
+    if (this.#control.shape.clients === 1 || !queue.holdsSeveral) return queue.hasRoom(priority)
     if (queue.hasRoomForTwo(priority)) return true
-    if (!queue.hasRoom(priority)) return false
-    const { shape } = this.#control
-    if (shape.clients === 1 || !queue.holdsSeveral) return true
-    return this.#hasTurn(queue, priority)
+    return queue.hasRoom(priority) && this.#hasTurn(queue, priority)
   }
 
   #hasTurn(queue: StepQueue, priority: number): boolean {
