@@ -6,6 +6,9 @@ import { python } from './peers.ts'
 
 /** How long a program may take to end before it is ended. */
 const END_TIMEOUT_MS = 15_000
+/** How long a program may be silent, beside the seconds that an order says it takes; a slow machine takes them twice. */
+const ANSWER_TIMEOUT_MS = 300_000
+const MOST_TIMES_ITS_SECONDS = 2
 /** The descriptor on which a program answers: what it prints is not an answer. */
 const ANSWERS = 3
 /** Lines of standard error that a failure quotes. */
@@ -88,10 +91,10 @@ export class Program<Ready = object> implements AsyncDisposable {
     return this.#ready!
   }
 
-  /** Has the program do something and resolves with its answer. */
-  async ask<Answer>(order: object): Promise<Answer> {
+  /** Has the program do something, for `seconds` if it says so, and resolves with its answer. */
+  async ask<Answer>(order: object & { readonly seconds?: number }): Promise<Answer> {
     this.#child.stdin!.write(`${JSON.stringify(order)}\n`)
-    return this.#answer()
+    return this.#answer(order.seconds)
   }
 
   async close(): Promise<void> {
@@ -115,14 +118,22 @@ export class Program<Ready = object> implements AsyncDisposable {
     }
   }
 
-  async #answer<Answer>(): Promise<Answer> {
+  async #answer<Answer>(seconds = 0): Promise<Answer> {
+    const timeout = ANSWER_TIMEOUT_MS + MOST_TIMES_ITS_SECONDS * seconds * 1000
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      this.kill()
+    }, timeout)
     const { value, done } = await this.#answers.next()
+    clearTimeout(timer)
     if (done) {
       await Promise.race([this.#exited, new Promise((resolve) => setTimeout(resolve, 500).unref())])
       const { exitCode, signalCode } = this.#child
-      throw new Error(
-        `a program ended with ${signalCode ?? `exit code ${exitCode}`} before it was done:\n${this.#printed.join('\n')}`,
-      )
+      const end = isLate
+        ? `was ended: it said nothing for ${timeout / 1000} s`
+        : `ended with ${signalCode ?? `exit code ${exitCode}`} before it was done`
+      throw new Error(`a program ${end}:\n${this.#printed.join('\n')}`)
     }
     const answer = JSON.parse(value) as { readonly error?: string }
     if (answer.error !== undefined) throw new Error(answer.error)
