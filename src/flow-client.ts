@@ -28,7 +28,7 @@ import {
 } from './flow-options.ts'
 import { checkOptions, classes } from './options.ts'
 import { checkPlatform } from './platform.ts'
-import { NO_OPTIONS, processTask } from './process-task.ts'
+import { NO_OPTIONS, NumberedClasses, type TaskClasses, processTask } from './process-task.ts'
 import { addRunningFlow, removeRunningFlow } from './running-flows.ts'
 import { NO_TASKS, type TaskCounts, sumOfCounts } from './task-counts.ts'
 import { BaseTask, type TaskClassOf } from './task.ts'
@@ -85,7 +85,7 @@ export class FlowClient<Task extends BaseTask>
   #state: FlowState = 'created'
   #attachment: Attachment | undefined
   #client: Client | undefined
-  #taskClasses: ReadonlyMap<unknown, number> = new Map()
+  #taskClasses: TaskClasses = new NumberedClasses()
   /** The books of former attachments. */
   #past: TaskCounts = NO_TASKS
   /** Aborted to give up attaching. */
@@ -339,8 +339,8 @@ export class FlowClient<Task extends BaseTask>
 function numbersOf<Task extends BaseTask>(
   known: readonly TaskClassOf<Task>[],
   { taskClasses, conditions, stepNames }: Welcome,
-): ReadonlyMap<unknown, number> {
-  const numbers = new Map<unknown, number>()
+): TaskClasses {
+  const numbers = new NumberedClasses()
   for (const taskClass of known) {
     const number = taskClasses.indexOf(taskClass.name)
     if (number < 0) {

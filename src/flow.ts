@@ -23,7 +23,7 @@ import {
 import { type FlowPlan, FlowRun } from './flow-run.ts'
 import { checkOptions } from './options.ts'
 import { checkPlatform } from './platform.ts'
-import { NO_OPTIONS, processTask } from './process-task.ts'
+import { NO_OPTIONS, NumberedClasses, processTask } from './process-task.ts'
 import { addRunningFlow, removeRunningFlow } from './running-flows.ts'
 import { type FlowStats, stepStats, workerStats } from './stats.ts'
 import { FlowStep } from './step.ts'
@@ -58,7 +58,7 @@ export class Flow<Task extends BaseTask>
   /** Of each step's handler: those of the last reload. */
   readonly #args: (readonly unknown[])[]
   readonly #options: ResolvedFlow
-  readonly #taskClasses = new Map<unknown, number>()
+  readonly #taskClasses = new NumberedClasses()
   readonly #diagnostics = new Diagnostics(this)
   #state: FlowState = 'created'
   #run: FlowRun | undefined

@@ -12,6 +12,25 @@ export const NO_OPTIONS: ProcessOptions = Object.freeze({})
 /** The classes of tasks that a flow handles, with their numbers. */
 export type TaskClasses = ReadonlyMap<unknown, number>
 
+/** The same; the class asked for last is found without a search. */
+export class NumberedClasses extends Map<unknown, number> {
+  #last: unknown
+  #lastNumber: number | undefined
+
+  override get(taskClass: unknown): number | undefined {
+    if (taskClass !== this.#last || taskClass === undefined) {
+      this.#lastNumber = super.get(taskClass)
+      this.#last = taskClass
+    }
+    return this.#lastNumber
+  }
+
+  override set(taskClass: unknown, number: number): this {
+    this.#last = undefined
+    return super.set(taskClass, number)
+  }
+}
+
 /** What `process()` does, wherever the flow runs: checks the task and hands it to the client. */
 export function processTask<Task extends BaseTask>(
   flow: object,

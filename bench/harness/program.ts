@@ -92,9 +92,9 @@ export class Program<Ready = object> implements AsyncDisposable {
   }
 
   /** Has the program do something, for `seconds` if it says so, and resolves with its answer. */
-  async ask<Answer>(order: object & { readonly seconds?: number }): Promise<Answer> {
+  async ask<Answer>(order: object): Promise<Answer> {
     this.#child.stdin!.write(`${JSON.stringify(order)}\n`)
-    return this.#answer(order.seconds)
+    return this.#answer((order as { readonly seconds?: number }).seconds)
   }
 
   async close(): Promise<void> {

@@ -6,7 +6,7 @@ import type { Control } from '../transport/control.ts'
 import { writeFields } from '../transport/fields.ts'
 import { MemoryExhausted } from '../transport/payloads.ts'
 import type { StepQueue } from '../transport/step-queue.ts'
-import { QUEUED, generationOfState, nextGeneration, stateWord } from '../transport/task-table.ts'
+import { QUEUED, nextGeneration, stateWord } from '../transport/task-table.ts'
 import type { GarbageRelief } from './garbage.ts'
 import type { Pending } from './pending.ts'
 import type { Results } from './results.ts'
@@ -260,7 +260,7 @@ export class Admission {
     const stage = pending.holdsMemory ? STAGE_OF_HOLDERS : 0
     const { missingPages } = pending
     if (missingPages > 0 && !results.mayPlace(missingPages, stage)) return 'memory'
-    const generation = nextGeneration(generationOfState(tasks.word(slot)))
+    const generation = nextGeneration(tasks.generation(slot))
     try {
       this.#admitting = pending
       results.begin(slot, generation, stage, this.#mayAllocate)

@@ -80,6 +80,7 @@ interface Wanted {
 }
 
 const nobody: Wanted[] = []
+const settled = Promise.resolve()
 
 /** Who is told that tasks or bodies have begun to wait for memory, or have ceased to. */
 interface ClientDiagnostics {
@@ -378,7 +379,7 @@ export class Client {
       this.#spinUntil = BUSY
       this.#foundInTurn += found
       if (this.#foundInTurn < COMPLETIONS_PER_TURN) {
-        queueMicrotask(this.#onTurn)
+        void settled.then(this.#onTurn) // a microtask, at less than what `queueMicrotask` costs
       } else {
         this.#foundInTurn = 0
         setImmediate(this.#onTurn)
@@ -427,8 +428,7 @@ export class Client {
     let found = 0
     let first: Pending | undefined
     let last: Pending | undefined
-    for (let cell = ring.peek(); cell !== 0; cell = ring.peek()) {
-      ring.remove(cell)
+    for (let cell = ring.takeAlone(); cell !== 0; cell = ring.takeAlone()) {
       found++
       const slot = slotOf(cell)
       if (!this.#slots.owns(slot)) continue
@@ -441,6 +441,7 @@ export class Client {
       else last.nextCompleted = completed
       last = completed
     }
+    ring.passTaken()
     if (first !== undefined) this.#complete(first)
     if (this.#pending > 0) recall(this.#control, this.#slots, this.#admission)
     // A completion makes room, and so may a claim while nobody rings because this client is awake.

@@ -33,8 +33,7 @@ export class Pending implements Timed, Waiting {
   readonly outcome: Promise<object>
   readonly resolve: (task: object) => void
   readonly reject: (error: Error) => void
-  earlier: Timed | undefined
-  later: Timed | undefined
+  deadlinePlace = -1
   place: number | undefined
   onAbort: (() => void) | undefined
   /** -1 while it waits to be admitted. */

@@ -38,8 +38,7 @@ export interface UploadHost {
 export class Upload implements Timed {
   readonly timeout: number
   readonly deadline: number
-  earlier: Timed | undefined
-  later: Timed | undefined
+  deadlinePlace = -1
   /** Most bytes that it may come to. */
   readonly limit: number
   /** Whether it may have to move into larger blocks, since it did not say its size. */

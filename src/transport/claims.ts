@@ -5,6 +5,7 @@ import {
   FREE,
   QUEUED,
   type TaskTable,
+  actorOf,
   generationOfState,
   stateOf,
   stateWord,
@@ -20,6 +21,8 @@ export class Claims {
   readonly #ageing: number
   readonly #isAgeing: boolean
   #isTurnOfAge = true
+  /** Who put the last task there that was claimed alone. */
+  #lastProducer = 0
 
   /** @param rings - one per priority, the lowest first. */
   constructor(rings: readonly Ring[], tasks: TaskTable, ageing: number) {
@@ -35,6 +38,7 @@ export class Claims {
    * a higher priority came is not overlooked once that is seen.
    */
   claim(actor: number, takesSuspects: boolean): number {
+    if (takesSuspects && this.#rings.length === 1) return this.#claimFirst(actor)
     const isByAge = this.#isAgeing && (this.#isTurnOfAge = !this.#isTurnOfAge)
     const tasks = this.#tasks
     for (;;) {
@@ -73,5 +77,33 @@ export class Claims {
       ring.remove(cell)
       return slot
     }
+  }
+
+  /**
+   * Claims whatever is first in the only ring. It swaps before it has looked at the task, since that brings the slot's line
+   * from the other core once, ready to be written, and not once for each: all of the word is known but who put the task
+   * there, and that is mostly who did so before.
+   */
+  #claimFirst(actor: number): number {
+    const tasks = this.#tasks
+    const ring = this.#rings[0]!
+    for (let cell = ring.peek(); cell !== 0; cell = ring.peek()) {
+      const slot = slotOf(cell)
+      const generation = generationOf(cell)
+      if (slot < tasks.geometry.slots) {
+        const expected = stateWord(QUEUED, this.#lastProducer, generation)
+        const seen = tasks.swap(slot, expected, stateWord(CLAIMED, actor, generation))
+        if (seen === expected) {
+          ring.remove(cell)
+          return slot
+        }
+        if (stateOf(seen) === QUEUED && generationOfState(seen) === generation) {
+          this.#lastProducer = actorOf(seen)
+          continue
+        }
+      }
+      ring.remove(cell)
+    }
+    return -1
   }
 }

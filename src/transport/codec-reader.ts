@@ -24,6 +24,7 @@ export class ValueReader {
   #opening = false
   #lastShape: Shape = new Shape(new Int32Array(0), [])
   #lastShapeOffset = -1
+  readonly #next = (): unknown => this.#value()
   /** Bytes of shapes that this message may still make us look at. */
   #shapeWork = 0
 
@@ -57,10 +58,13 @@ export class ValueReader {
     const shape = this.#shapeAt(shapeOffset)
     const { names } = shape
     this.#enter()
-    if (shape.isAssignableTo(target))
-      for (let index = 0; index < names.length; index++)
-        (target as Record<string, unknown>)[names[index]!] = this.#value()
-    else for (const name of names) define(target, name, this.#value(), true)
+    if (shape.isAssignableTo(target)) {
+      const { fill } = shape
+      if (fill !== undefined) fill(target, this.#next)
+      else
+        for (let index = 0; index < names.length; index++)
+          (target as Record<string, unknown>)[names[index]!] = this.#value()
+    } else for (const name of names) define(target, name, this.#value(), true)
     this.#depth--
     if (input.offset === shapeOffset) input.seek(shapeOffset + shape.words.byteLength)
     return shape

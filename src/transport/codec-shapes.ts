@@ -4,6 +4,7 @@ import {
   maxShapeFields,
   maxShapeNameLength,
 } from './codec-format.ts'
+import { type Fill, compileFill } from './codec-fill.ts'
 
 /**
  * The writer's view of a shape: a node of a tree in which each edge is a field name, so that
@@ -88,6 +89,10 @@ export class ShapeTree {
   }
 }
 
+/** A shape that is met more often is worth to be compiled, unless it has more fields. */
+const usesBeforeFill = 200
+const mostFilledFields = 64
+
 /** The reader's view of a shape: its names, and the words that it was read from. */
 export class Shape {
   readonly words: Int32Array
@@ -95,10 +100,19 @@ export class Shape {
   #prototype: object | null | undefined
   #plainlyAssignable = false
   #nameSet: Set<string> | undefined
+  #fill: Fill | undefined
+  #usesLeft: number
 
   constructor(words: Int32Array, names: readonly string[]) {
     this.words = words
     this.names = names
+    this.#usesLeft = names.length > mostFilledFields ? Infinity : usesBeforeFill
+  }
+
+  /** What assigns the fields of a target that they are assignable to, once the shape has been met often. */
+  get fill(): Fill | undefined {
+    if (this.#usesLeft > 0 && --this.#usesLeft === 0) this.#fill = compileFill(this.names)
+    return this.#fill
   }
 
   /**

@@ -45,6 +45,8 @@ export class Ring {
   #passed: number
   /** The position of the cell that {@link peek} returned last. */
   #peeked = 0
+  /** Where the next cell is for who alone takes from the ring, see {@link takeAlone}. */
+  #next: number
 
   /** How many words a ring of `capacity` cells (a power of two, at least 2) takes. */
   static wordsNeeded(capacity: number): number {
@@ -59,7 +61,7 @@ export class Ring {
     this.#mask = capacity - 1
     this.#lapShift = 31 - Math.clz32(capacity)
     this.#lapMask = 0xffff_ffff >>> this.#lapShift
-    this.#passed = Atomics.load(words, this.#head)
+    this.#passed = this.#next = Atomics.load(words, this.#head)
   }
 
   get capacity(): number {
@@ -70,7 +72,7 @@ export class Ring {
   push(cell: number): boolean {
     const words = this.#words
     for (;;) {
-      const tail = Atomics.load(words, this.#tail)
+      const tail = words[this.#tail]!
       if (!this.#isPassed(tail)) {
         const head = (this.#passed = Atomics.load(words, this.#head))
         // A task of the lap before still sits here: the ring is full, unless only the head hint is behind.
@@ -92,17 +94,18 @@ export class Ring {
   peek(): number {
     const words = this.#words
     for (;;) {
-      const head = Atomics.load(words, this.#head)
+      // Read plainly: that it is still the head once the cell is read is what counts.
+      const head = words[this.#head]!
       const cell = Atomics.load(words, this.#cells + (head & this.#mask))
       if (cell < 0) {
-        if (head === Atomics.load(words, this.#head)) {
+        if (head === words[this.#head]) {
           this.#peeked = head
           return cell
         }
         continue
       }
       if (cell === head >>> this.#lapShift) {
-        if (head === Atomics.load(words, this.#head)) return 0
+        if (head === words[this.#head]) return 0
         continue
       }
       Atomics.compareExchange(words, this.#head, head, (head + 1) | 0)
@@ -123,6 +126,32 @@ export class Ring {
     }
   }
 
+  /**
+   * Takes the first cell, for who alone takes from this ring; 0 when there is none. Without a swap, since nobody else
+   * empties a cell; producers do not count on its place until {@link passTaken} is called.
+   */
+  takeAlone(): number {
+    const words = this.#words
+    for (;;) {
+      const next = this.#next
+      const at = this.#cells + (next & this.#mask)
+      const cell = Atomics.load(words, at)
+      const lap = next >>> this.#lapShift
+      if (cell === lap) return 0
+      this.#next = (next + 1) | 0
+      if (cell < 0) {
+        words[at] = (lap + 1) & this.#lapMask
+        return cell
+      }
+      // Emptied by who was here before, and died before it had moved the head.
+    }
+  }
+
+  /** Moves the head past all that was taken with {@link takeAlone}: the cells are empty by then. */
+  passTaken(): void {
+    if (this.#words[this.#head] !== this.#next) Atomics.store(this.#words, this.#head, this.#next)
+  }
+
   isEmpty(): boolean {
     return this.peek() === 0
   }
@@ -136,7 +165,7 @@ export class Ring {
 
   /** Whether fewer than `most` cells are between head and tail. Looks at the consumers' cache line only where it has to. */
   isShorterThan(most: number): boolean {
-    const ahead = (Atomics.load(this.#words, this.#tail) - this.#passed) | 0
+    const ahead = (this.#words[this.#tail]! - this.#passed) | 0
     if (ahead >= 0 && ahead < most) return true
     this.#passed = Atomics.load(this.#words, this.#head)
     return this.length < most

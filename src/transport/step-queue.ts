@@ -95,9 +95,9 @@ export class StepQueue {
     if (this.lastProducer() !== actor) Atomics.store(this.#words, this.#lastProducer, actor + 1)
   }
 
-  /** The actor that found room last; -1 for none. */
+  /** The actor that found room last; -1 for none. A hint, as is {@link lastClient}. */
   lastProducer(): number {
-    return Atomics.load(this.#words, this.#lastProducer) - 1
+    return this.#words[this.#lastProducer]! - 1
   }
 
   /** Says that a client has found room at `priority`. */
@@ -108,7 +108,7 @@ export class StepQueue {
 
   /** The client that found room last at `priority`; -1 for none. */
   lastClient(priority: number): number {
-    return Atomics.load(this.#words, this.#lastClients + priority) - 1
+    return this.#words[this.#lastClients + priority]! - 1
   }
 
   /** Whether there is room at `priority` for one more task beside the next; never in a queue that takes one at a time. */

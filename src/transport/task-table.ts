@@ -97,6 +97,12 @@ export interface SlotGeometry {
   readonly inlineBytes: number
 }
 
+/** Words that take whole cache lines. */
+const inLines = (words: number): number => Math.ceil(words / 16) * 16
+
+/** Fields begin on a line of their own: what a worker says of a task is not read by the one who claims it. */
+const fieldsAt = (steps: number): number => inLines(TIMINGS + steps * TIMING_WORDS)
+
 export class TaskTable {
   readonly geometry: SlotGeometry
   /** All control memory as bytes: what {@link fieldsStart} indexes. */
@@ -109,8 +115,7 @@ export class TaskTable {
   readonly #fields: number
 
   static #wordsPerSlot({ steps, inlineBytes }: SlotGeometry): number {
-    const words = TIMINGS + steps * TIMING_WORDS + (2 * inlineBytes) / 4
-    return Math.ceil(words / 16) * 16 // whole cache lines
+    return inLines(fieldsAt(steps) + (2 * inlineBytes) / 4)
   }
 
   static wordsNeeded(geometry: SlotGeometry): number {
@@ -125,7 +130,7 @@ export class TaskTable {
     this.bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength)
     this.#start = start
     this.#slotWords = TaskTable.#wordsPerSlot(geometry)
-    this.#fields = TIMINGS + geometry.steps * TIMING_WORDS
+    this.#fields = fieldsAt(geometry.steps)
   }
 
   word(slot: number): number {
@@ -134,12 +139,25 @@ export class TaskTable {
 
   /** Swaps the state word; false when it is not (or no longer) `from`. */
   move(slot: number, from: number, to: number): boolean {
-    return Atomics.compareExchange(this.#words, this.#at(slot) + STATE, from, to) === from
+    return this.swap(slot, from, to) === from
   }
 
-  /** Sets the state word of a slot that the caller owns alone. */
+  /** The same; returns the word that was there. */
+  swap(slot: number, from: number, to: number): number {
+    return Atomics.compareExchange(this.#words, this.#at(slot) + STATE, from, to)
+  }
+
+  /**
+   * Sets the state word of a slot that the caller owns alone. A plain store: whoever is to find the task finds it by a cell,
+   * and that is swapped in after this.
+   */
   set(slot: number, word: number): void {
-    Atomics.store(this.#words, this.#at(slot) + STATE, word)
+    this.#words[this.#at(slot) + STATE] = word
+  }
+
+  /** The generation of a slot whose state nobody else changes to another one: its client's, or one that the caller has claimed. */
+  generation(slot: number): number {
+    return generationOfState(this.#words[this.#at(slot) + STATE]!)
   }
 
   /** Writes what stays the same for the whole life of a task. Only for a FREE slot, by its client. */
@@ -152,7 +170,7 @@ export class TaskTable {
   ): void {
     const at = this.#at(slot)
     const words = this.#words
-    Atomics.store(words, at + CANCEL, 0)
+    words[at + CANCEL] = 0
     words[at + TASK_CLASS] = taskClass
     words[at + PRIORITY] = priority
     words[at + OUTCOME] = OUTCOME_COMPLETED

@@ -83,6 +83,11 @@ export class BatchRunner {
     return this.#deliveredAt
   }
 
+  /** Whether to hand over the task of the last batch took no longer than to read the clock after it. */
+  get hasDeliveredQuickly(): boolean {
+    return this.#payloads.placedPages === 0
+  }
+
   /** Has started tasks handled. Returns a promise only when something has to be waited for. */
   run(started: readonly Claim[], gatheredAt: number): Promise<void> | undefined {
     this.#bytes = 0

@@ -1,6 +1,6 @@
 import { SUSPECT_NEXT } from '../transport/claims.ts'
 import type { Control } from '../transport/control.ts'
-import { CLAIMED, RUNNING, generationOfState, stateWord } from '../transport/task-table.ts'
+import { CLAIMED, RUNNING, stateWord } from '../transport/task-table.ts'
 
 /** A task that this worker has claimed. */
 export interface Claim {
@@ -47,8 +47,11 @@ export class Batcher {
     return this.#isClosed
   }
 
-  /** Claims what is there now, up to `room` with what `former` holds. Returns the batch, which `former` may have become. */
-  claim(former: Claim[], room: number): Claim[] {
+  /**
+   * Claims what is there now, up to `room` with what `former` holds. Returns the batch, which `former` may have become.
+   * `known` is what the clock shows, if that was read just before.
+   */
+  claim(former: Claim[], room: number, known = -1): Claim[] {
     const { tasks, clock, actor } = this.#control
     const queue = this.#control.queues[this.#step]!
     let batch = former
@@ -60,10 +63,10 @@ export class Batcher {
       isClosed = slot === SUSPECT_NEXT
       if (slot < 0) break
       if (now < 0) {
-        now = clock.now()
+        now = known < 0 ? clock.now() : known
         quickest = this.#options.quickest(now)
       }
-      const generation = generationOfState(tasks.word(slot))
+      const generation = tasks.generation(slot)
       const claim = { slot, generation, claimedAt: now, bytes: 0 }
       const left = tasks.deadline(slot) - now
       if (left <= 0 || (left < quickest && !queue.isEmpty())) this.#options.expire(claim)

@@ -112,6 +112,7 @@ export class StepLoop {
     const company = this.#company
     const queue = this.#control.queues[step]!
     let lastTurn = clock.now()
+    let known = -1
     while (!this.#stopping) {
       this.#options.memoryLimit?.look(this.#runner.deliveredAt)
       if (company !== undefined) await company.join()
@@ -119,13 +120,14 @@ export class StepLoop {
       let hasWaited = false
       let batch = none
       if (!exclusive || queue.takeGathering(actor)) {
-        batch = this.#batcher.claim(none, batchSize)
+        batch = this.#batcher.claim(none, batchSize, known)
         if (batchTimeout > 0 && batch.length > 0 && !this.#batcher.isClosed) {
           batch = await this.#batcher.fill(batch)
           hasWaited = true
         }
         if (exclusive) queue.endGathering(actor)
       }
+      known = -1
       if (batch.length === 0) {
         this.#delivery.flush()
         company?.leave()
@@ -162,6 +164,8 @@ export class StepLoop {
       if (settledAt - lastTurn > YIELD_EVERY) {
         await nextTurn()
         lastTurn = clock.now()
+      } else if (batch.length === 1 && this.#runner.hasDeliveredQuickly) {
+        known = settledAt
       }
     }
   }

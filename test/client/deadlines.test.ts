@@ -11,7 +11,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-const timed = (deadline: number): Timed => ({ deadline, earlier: undefined, later: undefined })
+const timed = (deadline: number): Timed => ({ deadline, deadlinePlace: -1 })
 
 test.each([LONGEST_TIMER, LONGEST_TIMER + 1, 2 ** 32, 5 * LONGEST_TIMER])(
   'a deadline in %i ms is kept, although no timer of Node runs for more than 25 days',

@@ -10,7 +10,7 @@ import {
   stateWord,
 } from '../../src/transport/task-table.ts'
 
-const CLIENT = 0
+export const CLIENT = 0
 const defaults: StepQueueShape = {
   priorities: 2,
   ageing: 1000,
@@ -48,15 +48,15 @@ export class SharedQueue {
   }
 
   /** Puts a new task into a slot and in the queue. */
-  submit(slot: number, priority = 0, admittedAt = 0): void {
+  submit(slot: number, priority = 0, admittedAt = 0, producer = CLIENT): void {
     this.tasks.describe(slot, 0, priority, admittedAt, Infinity)
-    this.handOver(slot)
+    this.handOver(slot, producer)
   }
 
   /** Puts the task of a slot into the queue, again or for the first time. */
-  handOver(slot: number): void {
+  handOver(slot: number, producer = CLIENT): void {
     const generation = nextGeneration(generationOfState(this.tasks.word(slot)))
-    this.tasks.set(slot, stateWord(QUEUED, CLIENT, generation))
+    this.tasks.set(slot, stateWord(QUEUED, producer, generation))
     this.queue.push(slot, generation, this.tasks.priority(slot))
   }
 

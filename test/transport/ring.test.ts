@@ -79,7 +79,101 @@ test('behaves like an array of limited length, lap after lap, past the wrap of i
   )
 })
 
+test('with one consumer, who takes alone: an array of limited length, of which producers see what was passed', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 4 }),
+      fc.oneof(fc.constantFrom(...positions), fc.integer({ min: 0, max: 0xffff_ffff })),
+      fc.array(fc.constantFrom('push' as const, 'take' as const, 'pass' as const), {
+        maxLength: 200,
+      }),
+      (shift, position, operations) => {
+        const { words, ring } = ringAt(1 << shift, position)
+        const consumer = sameRing(words)
+        const reference: number[] = []
+        let notPassed = 0
+        const attempts = {
+          push: () => {
+            const cell = newCell()
+            // Once the ring looks full its producer finds the cells that are empty, passed or not.
+            const hasRoom = reference.length < ring.capacity
+            expect(ring.push(cell)).toBe(hasRoom)
+            if (hasRoom) reference.push(cell)
+          },
+          take: () => {
+            const taken = consumer.takeAlone()
+            expect(taken).toBe(reference.shift() ?? 0)
+            if (taken !== 0) notPassed++
+          },
+          pass: () => {
+            consumer.passTaken()
+            notPassed = 0
+            expect(ring).toHaveLength(reference.length)
+          },
+        }
+        for (const operation of operations) attempts[operation]()
+        expect(ring.length).toBeLessThanOrEqual(reference.length + notPassed)
+        expect(contents(sameRing(words))).toStrictEqual(reference)
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
+
 describe.each(capacities)('a ring of %i cells', (capacity) => {
+  test.each(positions)('whose only consumer dies at any step, from position %i on', (position) => {
+    for (let fill = 0; fill <= capacity; fill++) {
+      eachDeath((die) => {
+        const { words, ring } = ringAt(capacity, position)
+        const held = Array.from({ length: fill }, newCell)
+        for (const cell of held) ring.push(cell)
+        const taken: number[] = []
+        die(() => {
+          const consumer = sameRing(words)
+          for (let cell = consumer.takeAlone(); cell !== 0; cell = consumer.takeAlone())
+            taken.push(cell)
+          consumer.passTaken()
+        })
+        expect(taken).toStrictEqual(held.slice(0, taken.length))
+        const next = sameRing(words)
+        for (const cell of held.slice(taken.length)) expect(next.takeAlone()).toBe(cell)
+        expect(next.takeAlone()).toBe(0)
+        next.passTaken()
+        expectWorks(words, [])
+      })
+    }
+  })
+
+  test.each(positions)(
+    'whose only consumer is overtaken by producers at any step, from position %i on',
+    (position) => {
+      for (let fill = 0; fill <= capacity; fill++) {
+        eachPreemption((preempted) => {
+          const { words, ring } = ringAt(capacity, position)
+          const pushed: number[] = []
+          const push = (): void => {
+            const cell = newCell()
+            if (ring.push(cell)) pushed.push(cell)
+          }
+          for (let count = 0; count < fill; count++) push()
+          const consumer = sameRing(words)
+          const taken: number[] = []
+          const takeAll = (): void => {
+            for (let cell = consumer.takeAlone(); cell !== 0; cell = consumer.takeAlone())
+              taken.push(cell)
+            consumer.passTaken()
+          }
+          preempted(() => {
+            for (let count = 0; count <= capacity; count++) push()
+          }, takeAll)
+          takeAll()
+          expect(taken).toStrictEqual(pushed)
+          expectWorks(words, [])
+        })
+      }
+    },
+  )
+
   describe.each(positions)('at position %i', (position) => {
     const fills = Array.from({ length: capacity + 1 }, (_, count) => count)
 
