@@ -59,13 +59,13 @@ test('with one priority, tasks are claimed in the order of arrival, whenever the
   expect(shared.claimAll()).toStrictEqual([0, 1, 2])
 })
 
-describe('a claim where there is one priority', () => {
-  const three = (): SharedQueue => {
-    const shared = new SharedQueue({ priorities: 1 })
-    for (const slot of [0, 1, 2]) shared.submit(slot)
-    return shared
-  }
+const three = (): SharedQueue => {
+  const shared = new SharedQueue({ priorities: 1 })
+  for (const slot of [0, 1, 2]) shared.submit(slot)
+  return shared
+}
 
+describe('a claim where there is one priority', () => {
   test('that dies at any step leaves every other task in the queue, in order', () => {
     const steps = eachDeath((die) => {
       const shared = three()
