@@ -235,9 +235,10 @@ function shapeOf({ options, steps }: FlowPlan): FlowShape {
     refuseLate: options.refuseLate,
     inlineBytes: flowDefaults.inlineBytes,
     memory: options.memory,
-    steps: steps.map(({ options: { nprocs, queueSize } }) => ({
+    steps: steps.map(({ options: { nprocs, queueSize, batchSize } }) => ({
       workers: NUMBERS_PER_WORKER * nprocs,
       queueSize,
+      gathers: batchSize > 1,
     })),
     metrics: options.metrics,
     birth: monotonic(),

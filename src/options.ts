@@ -77,8 +77,9 @@ export const signal: Rule = {
 export function checkOptions(where: string, options: object, rules: Rules): void {
   for (const name in options) {
     const value: unknown = (options as Record<string, unknown>)[name]
-    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
-    if (rule === undefined) {
+    const rule: Partial<Rule> | undefined = rules[name]
+    // What every object inherits under such a name is no rule.
+    if (rule?.accepts === undefined) {
       throw new InvalidOptionError(
         name,
         `${where} has no option '${name}'${suggestion(name, Object.keys(rules))}`,

@@ -278,7 +278,7 @@ export class Client {
   tick(): void {
     this.#deadlines.run()
     this.uploads.tick()
-    this.#drain()
+    this.#look()
   }
 
   /** Resolves once nothing is pending. */
@@ -373,7 +373,7 @@ export class Client {
 
   readonly #onTurn = (): void => {
     if (this.#closed) return
-    const found = this.#drain()
+    const found = this.#foundInTurn === 0 ? this.#look() : this.#drain()
     if (found > 0) {
       if (this.#spinUntil > 0) this.#spinner.hit()
       this.#spinUntil = BUSY
@@ -403,7 +403,7 @@ export class Client {
 
   #onBell(): void {
     if (this.#closed) return
-    this.#drain()
+    this.#look()
     if (this.#polling) return
     if (this.#pending > 0) this.#poll()
     else this.#sleep()
@@ -411,11 +411,18 @@ export class Client {
 
   #sleep(): void {
     this.#control.bells.arm(this.#control.actor)
-    const found = this.#drain()
+    const found = this.#look()
     // Who took the waiters off their lists before the bell was armed has rung in vain: now that they have asked again, with
     // the bell armed, they look once more.
     this.#retry()
     if (found > 0) this.#poll()
+  }
+
+  /** What there is to do in a turn of the event loop: collects what is done, and takes back what a worker lacks. */
+  #look(): number {
+    const found = this.#drain()
+    if (this.#pending > 0 && recall(this.#control, this.#slots, this.#admission)) this.#retry()
+    return found
   }
 
   /**
@@ -443,7 +450,6 @@ export class Client {
     }
     ring.passTaken()
     if (first !== undefined) this.#complete(first)
-    if (this.#pending > 0) recall(this.#control, this.#slots, this.#admission)
     // A completion makes room, and so may a claim while nobody rings because this client is awake.
     this.#retry()
     return found

@@ -38,6 +38,8 @@ interface StepShape {
   /** Numbers for workers: more than work at once, so that others can become ready beside them. */
   readonly workers: number
   readonly queueSize: number
+  /** Whether batches may be of more than one task: then one worker at a time gathers. */
+  readonly gathers: boolean
 }
 
 /** How a process finds the flow's memory and bells. */
@@ -96,10 +98,11 @@ function layoutOf(shape: FlowShape): Layout {
     return start
   }
   const geometry = new BlockGeometry(shape.memory)
-  const queueShapes = shape.steps.map(({ workers, queueSize }) => ({
+  const queueShapes = shape.steps.map(({ workers, queueSize, gathers }) => ({
     priorities: shape.priorities,
     ageing: shape.priorityAgeing,
     queueSize,
+    gathers,
     ringCapacity: nextPowerOfTwo(2 * (slots + actors)),
     workers,
     actors,

@@ -237,8 +237,8 @@ export class Payloads implements PayloadPlacer, PayloadOpener {
   /** Releases every block of a slot that the caller owns alone. */
   releaseAll(slot: number): void {
     const { blocks, tasks } = this.#control
+    if (!tasks.hasBlocks(slot)) return
     let block = tasks.firstBlock(slot)
-    if (block < 0) return
     tasks.setFirstBlock(slot, -1)
     while (block >= 0) {
       const next = blocks.next(block)

@@ -135,7 +135,8 @@ export class Ring {
     for (;;) {
       const next = this.#next
       const at = this.#cells + (next & this.#mask)
-      const cell = Atomics.load(words, at)
+      // Read plainly: of a task that is found here the state word is read next, by an atomic operation whose address hangs on it.
+      const cell = words[at]!
       const lap = next >>> this.#lapShift
       if (cell === lap) return 0
       this.#next = (next + 1) | 0

@@ -14,6 +14,8 @@ export interface StepQueueShape {
   readonly ringCapacity: number
   readonly workers: number
   readonly actors: number
+  /** Whether its workers gather; if not, nobody ever has the role. */
+  readonly gathers: boolean
 }
 
 /** Words that take whole cache lines. */
@@ -38,6 +40,7 @@ export class StepQueue {
   /** Cells that a ring may hold, stale ones included, for one more: the rest is for what is put back after a death. */
   readonly #mostCells: number
   readonly #claims: Claims
+  readonly #gathers: boolean
   readonly #gatherer: number
   readonly #stale: number
   readonly #lastProducer: number
@@ -65,6 +68,7 @@ export class StepQueue {
     this.#queueSize = Math.min(shape.queueSize, slots)
     this.#mostCells = shape.ringCapacity - slots - shape.actors
     this.#tasks = tasks
+    this.#gathers = shape.gathers
     this.#gatherer = start
     this.#stale = start + 1
     this.#lastProducer = start + 2
@@ -215,7 +219,7 @@ export class StepQueue {
 
   /** The actor that has the role, or -1. */
   gatherer(): number {
-    return Atomics.load(this.#words, this.#gatherer) - 1
+    return this.#gathers ? Atomics.load(this.#words, this.#gatherer) - 1 : -1
   }
 
   /** Whether somebody has to be woken for a task that was just pushed. */

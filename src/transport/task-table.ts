@@ -272,6 +272,11 @@ export class TaskTable {
     return Atomics.load(this.#words, this.#at(slot) + FIRST_BLOCK) - 1
   }
 
+  /** Whether the slot owns blocks; for the client whose slot it is. */
+  hasBlocks(slot: number): boolean {
+    return this.#words[this.#at(slot) + FIRST_BLOCK] !== 0
+  }
+
   setFirstBlock(slot: number, block: number): void {
     Atomics.store(this.#words, this.#at(slot) + FIRST_BLOCK, block + 1)
   }

@@ -18,6 +18,7 @@ const defaults: StepQueueShape = {
   ringCapacity: 64,
   workers: 40,
   actors: 41,
+  gathers: true,
 }
 
 /** A queue and its tasks, as each of several actors sees them. */

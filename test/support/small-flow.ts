@@ -23,8 +23,8 @@ const shapeFor = (clients: number): FlowShape => ({
   inlineBytes: 512,
   memory: 64 * PAGE_BYTES,
   steps: [
-    { workers: 2, queueSize: 4 },
-    { workers: 1, queueSize: 4 },
+    { workers: 2, queueSize: 4, gathers: true },
+    { workers: 1, queueSize: 4, gathers: true },
   ],
   metrics: true,
   birth: undefined,
