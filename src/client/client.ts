@@ -371,6 +371,17 @@ export class Client {
     setImmediate(this.#onTurn)
   }
 
+  readonly #onMicrotask = (): void => {
+    try {
+      this.#onTurn()
+    } catch (error) {
+      // It ends the program, as it would in a turn of the event loop, and not as a promise that nobody looks at.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
+
   readonly #onTurn = (): void => {
     if (this.#closed) return
     const found = this.#foundInTurn === 0 ? this.#look() : this.#drain()
@@ -379,7 +390,7 @@ export class Client {
       this.#spinUntil = BUSY
       this.#foundInTurn += found
       if (this.#foundInTurn < COMPLETIONS_PER_TURN) {
-        void settled.then(this.#onTurn) // a microtask, at less than what `queueMicrotask` costs
+        void settled.then(this.#onMicrotask) // at less than what `queueMicrotask` costs
       } else {
         this.#foundInTurn = 0
         setImmediate(this.#onTurn)

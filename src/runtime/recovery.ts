@@ -96,7 +96,7 @@ function putBack(
   tasks.setDeathsSeen(slot, step, deathsSeen)
   tasks.setWaitsForMemory(slot, false)
   const queued = stateWord(QUEUED, control.actor, again)
-  tasks.set(slot, queued)
+  tasks.setInOrder(slot, queued)
   // A caller that went until now saw a task that was running, and left it to who has it; from now on it takes it back.
   if (!tasks.isCancelled(slot)) queues[step]!.push(slot, again, tasks.priority(slot))
   else if (tasks.move(slot, queued, stateWord(RUNNING, control.actor, again)))

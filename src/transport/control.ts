@@ -52,8 +52,8 @@ export interface Connection {
 
 /** "AQDT", and the version of the layout: both ends must agree. */
 const MAGIC = 0x5444_5141
-export const LAYOUT_VERSION = 4
-const HEADER_WORDS = 16
+export const LAYOUT_VERSION = 5
+const HEADER_WORDS = 32
 const MANUAL_TIME = 4 // float64 index of the word that a test moves
 
 /** Number of the actor that is worker `worker` of step `step`. */
@@ -94,7 +94,7 @@ function layoutOf(shape: FlowShape): Layout {
   let next = HEADER_WORDS
   const region = (words: number): number => {
     const start = next
-    next += Math.ceil(words / 16) * 16
+    next += Math.ceil(words / 32) * 32 // pairs of cache lines
     return start
   }
   const geometry = new BlockGeometry(shape.memory)

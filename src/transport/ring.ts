@@ -94,18 +94,18 @@ export class Ring {
   peek(): number {
     const words = this.#words
     for (;;) {
-      // Read plainly: that it is still the head once the cell is read is what counts.
+      // Read plainly: that it is still the head once the cell was read is what counts.
       const head = words[this.#head]!
       const cell = Atomics.load(words, this.#cells + (head & this.#mask))
       if (cell < 0) {
-        if (head === words[this.#head]) {
+        if (head === Atomics.load(words, this.#head)) {
           this.#peeked = head
           return cell
         }
         continue
       }
       if (cell === head >>> this.#lapShift) {
-        if (head === words[this.#head]) return 0
+        if (head === Atomics.load(words, this.#head)) return 0
         continue
       }
       Atomics.compareExchange(words, this.#head, head, (head + 1) | 0)
@@ -135,9 +135,11 @@ export class Ring {
     for (;;) {
       const next = this.#next
       const at = this.#cells + (next & this.#mask)
-      // Read plainly: of a task that is found here the state word is read next, by an atomic operation whose address hangs on it.
-      const cell = words[at]!
+      // Read plainly: of a task that is found here the state word is read next, by an atomic operation whose address hangs on
+      // it. That there is none may be why its consumer goes to sleep: that is read in the order of its bell.
       const lap = next >>> this.#lapShift
+      let cell = words[at]!
+      if (cell === lap) cell = Atomics.load(words, at)
       if (cell === lap) return 0
       this.#next = (next + 1) | 0
       if (cell < 0) {

@@ -58,8 +58,9 @@ export const OUTCOME_CANCELLED = 3
 export const OUTCOME_WORKER_DIED = 4 // `detail` names the death
 export const OUTCOME_POISONED = 5 // the same: the worker died again when the task was run alone
 
-// A slot's words. The first cache line is what a worker reads when it claims the task; what is said at its end lies in the
-// second, which that worker would otherwise have to fetch as well.
+// A slot's words, in pairs of cache lines, which processors fetch together: first what a worker reads when it claims a task,
+// with the first of the even half behind it; then what is said at its end, with the first of the odd half behind that. A
+// task of one step comes in the one and goes back in the other.
 const STATE = 0
 const CANCEL = 1 // 1 once the caller has gone; written by the client
 const TASK_CLASS = 2
@@ -70,10 +71,13 @@ const QUEUED_AT = 8 // float64, ms since the flow's birth: when it entered the q
 const FIRST_BLOCK = 10 // head of the list of blocks that the slot owns, plus one
 const TARGET = 11 // the step in whose queue it is, or is about to be; above TARGET_BITS the deaths of workers that ran it there
 const HALF = 12 // two words for each half: its length in bytes; the block that holds it plus one, or 0
-const LACKS_MEMORY = 16 // 1 while a worker waits for memory to hand the task over, and if it has waited in vain; written by the worker
-const OUTCOME = 17
-const DETAIL = 18
-const TIMINGS = 20 // past a spare word
+const EVEN = 16 // the even half
+
+// Of the second part.
+const LACKS_MEMORY = 0 // 1 while a worker waits for memory to hand the task over, and if it has waited in vain; written by the worker
+const OUTCOME = 1
+const DETAIL = 2
+const TIMINGS = 4 // past a spare word
 
 const TARGET_BITS = 16
 
@@ -97,11 +101,9 @@ export interface SlotGeometry {
   readonly inlineBytes: number
 }
 
-/** Words that take whole cache lines. */
-const inLines = (words: number): number => Math.ceil(words / 16) * 16
-
-/** Fields begin on a line of their own: what a worker says of a task is not read by the one who claims it. */
-const fieldsAt = (steps: number): number => inLines(TIMINGS + steps * TIMING_WORDS)
+const LINE = 16
+const inLines = (words: number): number => Math.ceil(words / LINE) * LINE
+const inPairsOfLines = (words: number): number => Math.ceil(words / (2 * LINE)) * 2 * LINE
 
 export class TaskTable {
   readonly geometry: SlotGeometry
@@ -112,14 +114,19 @@ export class TaskTable {
   readonly #doubles: Float64Array
   readonly #start: number
   readonly #slotWords: number
-  readonly #fields: number
+  readonly #end: number
+  readonly #odd: number
 
-  static #wordsPerSlot({ steps, inlineBytes }: SlotGeometry): number {
-    return inLines(fieldsAt(steps) + (2 * inlineBytes) / 4)
+  /** Where the parts of a slot begin: what is said at the end, and the odd half; and how long a slot is. */
+  static #partsOf({ steps, inlineBytes }: SlotGeometry): [end: number, odd: number, all: number] {
+    const half = inlineBytes / 4
+    const end = inPairsOfLines(EVEN + half)
+    const odd = end + inLines(TIMINGS + steps * TIMING_WORDS)
+    return [end, odd, inPairsOfLines(odd + half)]
   }
 
   static wordsNeeded(geometry: SlotGeometry): number {
-    return geometry.slots * TaskTable.#wordsPerSlot(geometry)
+    return geometry.slots * TaskTable.#partsOf(geometry)[2]
   }
 
   constructor(geometry: SlotGeometry, words: Int32Array, start: number) {
@@ -129,8 +136,7 @@ export class TaskTable {
     this.#doubles = new Float64Array(words.buffer, words.byteOffset, words.length >> 1)
     this.bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength)
     this.#start = start
-    this.#slotWords = TaskTable.#wordsPerSlot(geometry)
-    this.#fields = fieldsAt(geometry.steps)
+    ;[this.#end, this.#odd, this.#slotWords] = TaskTable.#partsOf(geometry)
   }
 
   word(slot: number): number {
@@ -155,6 +161,11 @@ export class TaskTable {
     this.#words[this.#at(slot) + STATE] = word
   }
 
+  /** The same, for who looks next whether the task's caller has gone: one of the two sees the other. */
+  setInOrder(slot: number, word: number): void {
+    Atomics.store(this.#words, this.#at(slot) + STATE, word)
+  }
+
   /** The generation of a slot whose state nobody else changes to another one: its client's, or one that the caller has claimed. */
   generation(slot: number): number {
     return generationOfState(this.#words[this.#at(slot) + STATE]!)
@@ -169,17 +180,18 @@ export class TaskTable {
     deadline: number,
   ): void {
     const at = this.#at(slot)
+    const end = at + this.#end
     const words = this.#words
     words[at + CANCEL] = 0
     words[at + TASK_CLASS] = taskClass
     words[at + PRIORITY] = priority
-    words[at + OUTCOME] = OUTCOME_COMPLETED
-    words[at + DETAIL] = 0
-    words[at + LACKS_MEMORY] = 0
+    words[end + OUTCOME] = OUTCOME_COMPLETED
+    words[end + DETAIL] = 0
+    words[end + LACKS_MEMORY] = 0
     this.#doubles[(at + ADMITTED_AT) >> 1] = admittedAt
     this.#doubles[(at + DEADLINE) >> 1] = deadline
     for (let step = 0; step < this.geometry.steps; step++) {
-      words[at + TIMINGS + step * TIMING_WORDS + 3] = 0
+      words[end + TIMINGS + step * TIMING_WORDS + 3] = 0
     }
   }
 
@@ -245,26 +257,26 @@ export class TaskTable {
   }
 
   outcome(slot: number): number {
-    return this.#words[this.#at(slot) + OUTCOME]!
+    return this.#words[this.#endOf(slot) + OUTCOME]!
   }
 
   detail(slot: number): number {
-    return this.#words[this.#at(slot) + DETAIL]!
+    return this.#words[this.#endOf(slot) + DETAIL]!
   }
 
   /** Says whether a worker cannot hand the task over for want of memory: its caller hears of that at the deadline. */
   setWaitsForMemory(slot: number, waits: boolean): void {
-    this.#words[this.#at(slot) + LACKS_MEMORY] = waits ? 1 : 0
+    this.#words[this.#endOf(slot) + LACKS_MEMORY] = waits ? 1 : 0
   }
 
   waitsForMemory(slot: number): boolean {
-    return this.#words[this.#at(slot) + LACKS_MEMORY] === 1
+    return this.#words[this.#endOf(slot) + LACKS_MEMORY] === 1
   }
 
   setOutcome(slot: number, outcome: number, detail = 0): void {
-    const at = this.#at(slot)
-    this.#words[at + OUTCOME] = outcome
-    this.#words[at + DETAIL] = detail
+    const end = this.#endOf(slot)
+    this.#words[end + OUTCOME] = outcome
+    this.#words[end + DETAIL] = detail
   }
 
   /** The first block of the slot's list, or -1. */
@@ -283,7 +295,7 @@ export class TaskTable {
 
   /** Where in {@link bytes} the fields of a generation lie when they fit. */
   fieldsStart(slot: number, generation: number): number {
-    return (this.#at(slot) + this.#fields) * 4 + (generation & 1) * this.geometry.inlineBytes
+    return (this.#at(slot) + ((generation & 1) === 0 ? EVEN : this.#odd)) * 4
   }
 
   fieldsLength(slot: number, generation: number): number {
@@ -311,7 +323,7 @@ export class TaskTable {
     batchSize: number,
     untilQueuedMs: number,
   ): void {
-    const at = this.#at(slot) + TIMINGS + step * TIMING_WORDS
+    const at = this.#endOf(slot) + TIMINGS + step * TIMING_WORDS
     this.#floats[at] = queueMs
     this.#floats[at + 1] = batchMs
     this.#floats[at + 2] = handleMs
@@ -322,7 +334,7 @@ export class TaskTable {
   /** What was recorded at the steps. */
   timings(slot: number, totalMs: number): RecordedTimings {
     const floats = this.#floats
-    const at = this.#at(slot) + TIMINGS
+    const at = this.#endOf(slot) + TIMINGS
     // The first step's with the rest: an array that grows takes a place for twenty numbers at once.
     const timings: [number, ...number[]] = [
       totalMs,
@@ -339,7 +351,7 @@ export class TaskTable {
 
   /** The last step before `step` that handled the task, by what was recorded there; -1 for none. */
   stepBefore(slot: number, step: number): number {
-    const words = this.#at(slot) + TIMINGS + 3
+    const words = this.#endOf(slot) + TIMINGS + 3
     let before = step - 1
     while (before >= 0 && this.#words[words + before * TIMING_WORDS] === 0) before--
     return before
@@ -347,6 +359,10 @@ export class TaskTable {
 
   #at(slot: number): number {
     return this.#start + slot * this.#slotWords
+  }
+
+  #endOf(slot: number): number {
+    return this.#at(slot) + this.#end
   }
 
   #half(slot: number, generation: number): number {

@@ -54,6 +54,7 @@ export class BatchRunner {
   readonly #measures: BatchMeasures
   readonly #watch: CallerWatch
   #deliveredAt = 0
+  #timeAfter = -1
   /** The payloads of the batch as they were before the handler was called, if that is to be checked. */
   #inputs: ReturnType<InputCheck['copy']> = []
   /** Bytes of the tasks of the batch that is being decoded. */
@@ -83,14 +84,18 @@ export class BatchRunner {
     return this.#deliveredAt
   }
 
-  /** Whether to hand over the task of the last batch took no longer than to read the clock after it. */
-  get hasDeliveredQuickly(): boolean {
-    return this.#payloads.placedPages === 0
+  /**
+   * The time, read when the last batch was handled, if that was handed over by now and nothing else has happened since than
+   * what takes no longer than to read the clock; or -1.
+   */
+  get timeAfter(): number {
+    return this.#timeAfter
   }
 
   /** Has started tasks handled. Returns a promise only when something has to be waited for. */
   run(started: readonly Claim[], gatheredAt: number): Promise<void> | undefined {
     this.#bytes = 0
+    this.#timeAfter = -1
     const batch = this.#decode(started)
     if (batch.claims.length === 0) return undefined
     const startedAt = this.#bytes < BYTES_PER_LOOK_AT_CLOCK ? gatheredAt : this.#control.clock.now()
@@ -129,6 +134,7 @@ export class BatchRunner {
       : this.#deliverRest(batch, now)
     if (pending !== undefined) return pending.finally(() => this.#payloads.closeAll())
     this.#payloads.closeAll()
+    if (claims.length === 1 && this.#payloads.placedPages === 0) this.#timeAfter = now
     return undefined
   }
 
