@@ -24,7 +24,7 @@ export interface LoopOptions extends RunnerOptions {
 
 /** Lets the event loop turn at least this often, in milliseconds. */
 const YIELD_EVERY = 2
-const LOOKS_PER_TURN = 4
+const LOOKS_PER_TURN = 2
 
 const none: Claim[] = []
 
