@@ -4,6 +4,7 @@ import { Leases } from '../memory/leases.ts'
 import type { Mapping } from '../memory/mapping.ts'
 import { metricWords } from '../metrics/layout.ts'
 import { Bells } from './bells.ts'
+import { inPairsOfLines } from './cache-lines.ts'
 import { type Clock, ManualClock, MonotonicClock } from './clock.ts'
 import { DeathTable } from './death-table.ts'
 import { MemoryNeeds } from './memory-needs.ts'
@@ -94,7 +95,7 @@ function layoutOf(shape: FlowShape): Layout {
   let next = HEADER_WORDS
   const region = (words: number): number => {
     const start = next
-    next += Math.ceil(words / 32) * 32 // pairs of cache lines
+    next += inPairsOfLines(words)
     return start
   }
   const geometry = new BlockGeometry(shape.memory)

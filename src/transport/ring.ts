@@ -72,6 +72,7 @@ export class Ring {
   push(cell: number): boolean {
     const words = this.#words
     for (;;) {
+      // Read plainly: the swaps of the cell and of the tail itself fail if it is not so.
       const tail = words[this.#tail]!
       if (!this.#isPassed(tail)) {
         const head = (this.#passed = Atomics.load(words, this.#head))
@@ -168,6 +169,7 @@ export class Ring {
 
   /** Whether fewer than `most` cells are between head and tail. Looks at the consumers' cache line only where it has to. */
   isShorterThan(most: number): boolean {
+    // Read plainly: one that is old makes a ring look shorter by what others push at this moment; that it is full is read in order.
     const ahead = (this.#words[this.#tail]! - this.#passed) | 0
     if (ahead >= 0 && ahead < most) return true
     this.#passed = Atomics.load(this.#words, this.#head)

@@ -1,3 +1,4 @@
+import { inLines } from './cache-lines.ts'
 import { Claims } from './claims.ts'
 import { Ring, cellOf, generationOf, slotOf } from './ring.ts'
 import { QUEUED, type TaskTable, generationOfState, stateOf } from './task-table.ts'
@@ -17,9 +18,6 @@ export interface StepQueueShape {
   /** Whether its workers gather; if not, nobody ever has the role. */
   readonly gathers: boolean
 }
-
-/** Words that take whole cache lines. */
-const inLines = (words: number): number => Math.ceil(words / 16) * 16
 
 /** No worker holds the gatherer's role. */
 const NOBODY = 0

@@ -1,3 +1,4 @@
+import { inLines, inPairsOfLines } from './cache-lines.ts'
 import { GENERATION_MASK } from './ring.ts'
 
 /**
@@ -100,10 +101,6 @@ export interface SlotGeometry {
   /** Bytes of each of the two halves that hold encoded fields beside the header; a multiple of 8. */
   readonly inlineBytes: number
 }
-
-const LINE = 16
-const inLines = (words: number): number => Math.ceil(words / LINE) * LINE
-const inPairsOfLines = (words: number): number => Math.ceil(words / (2 * LINE)) * 2 * LINE
 
 export class TaskTable {
   readonly geometry: SlotGeometry

@@ -78,7 +78,7 @@ describe.each(Object.keys(handlers))('a worker whose handler %s', (kind) => {
       expect(flow.leftovers()).toStrictEqual({})
       flow.close()
     })
-    expect(steps).toBeGreaterThan(30)
+    expect(steps).toBeGreaterThan(40)
   })
 
   test('of the last step dies at any step: what it had started fails, the rest goes on', () => {

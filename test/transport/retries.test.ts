@@ -89,7 +89,7 @@ describe.each(Object.keys(handlers))('a worker whose handler %s dies at any step
         }
         expectEmpty(flow)
       })
-      expect(steps).toBeGreaterThan(30)
+      expect(steps).toBeGreaterThan(40)
     },
   )
 

@@ -8,6 +8,11 @@ import { cellOf, generationOf, MAX_SLOTS, type Ring, slotOf } from '../../src/tr
 /** Where a ring may stand: new, in some lap, and just before its positions and laps wrap. */
 const positions = [0, 5, 0x7fff_fffe, 0xffff_fff9, 0xffff_fffd, 0xffff_ffff]
 const capacities = [2, 4]
+const shifts = fc.integer({ min: 1, max: 4 })
+const anyPosition = fc.oneof(
+  fc.constantFrom(...positions),
+  fc.integer({ min: 0, max: 0xffff_ffff }),
+)
 let nextSlot = 0
 const newCell = (): number => cellOf(nextSlot++ % MAX_SLOTS, 7)
 
@@ -48,8 +53,8 @@ test('a cell names its slot and generation', () => {
 test('behaves like an array of limited length, lap after lap, past the wrap of its positions', () => {
   fc.assert(
     fc.property(
-      fc.integer({ min: 1, max: 4 }),
-      fc.oneof(fc.constantFrom(...positions), fc.integer({ min: 0, max: 0xffff_ffff })),
+      shifts,
+      anyPosition,
       fc.array(
         fc.constantFrom('push' as const, 'take' as const, 'peek' as const, 'look' as const),
         { maxLength: 200 },
@@ -82,8 +87,8 @@ test('behaves like an array of limited length, lap after lap, past the wrap of i
 test('with one consumer, who takes alone: an array of limited length, of which producers see what was passed', () => {
   fc.assert(
     fc.property(
-      fc.integer({ min: 1, max: 4 }),
-      fc.oneof(fc.constantFrom(...positions), fc.integer({ min: 0, max: 0xffff_ffff })),
+      shifts,
+      anyPosition,
       fc.array(fc.constantFrom('push' as const, 'take' as const, 'pass' as const), {
         maxLength: 200,
       }),
